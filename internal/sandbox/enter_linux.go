@@ -1,0 +1,239 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// environment tells an execution how far it is: "STAGE NAMESPACE", where
+// NAMESPACE is the network namespace that the first execution was started in.
+// The commands that run in a sandbox see stage "inside".
+const environment = "IPQ_SANDBOX"
+
+const (
+	stageUser   = "user"   // in the new user namespace; the network is still the caller's
+	stageNet    = "net"    // in both, started by stageUser
+	stageRoot   = "root"   // in the new network namespace, no user namespace was needed
+	stageInside = "inside" // checked and ready
+)
+
+// reasonFD is where an inner execution writes why it cannot go on; closed with
+// nothing written, all is well. The first execution reads the other end.
+const reasonFD = 3
+
+// Enter returns nil inside a sandbox that is new and empty, with lo up. It gets
+// there by executing the program again, so everything that the program did
+// before Enter is done twice, and a caller that was outside never returns: it
+// waits and exits with the status of the one inside. Both are killed when their
+// parent dies, and SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on.
+//
+// Where namespaces are forbidden Enter returns an error that says so and what
+// to change; the program is then where it was. Call it once, early, from the
+// main goroutine.
+//
+// Requires at least Linux 3.8.
+func Enter() error {
+	stage, outside, _ := strings.Cut(os.Getenv(environment), " ")
+	switch stage {
+	case stageUser:
+		fail(enterNet(stageNet, outside))
+	case stageNet:
+		if err := arrive(outside); err != nil {
+			fail(err)
+		}
+		unix.Close(reasonFD)
+		unavailable = nil
+	case stageRoot:
+		if err := arrive(outside); err != nil {
+			unavailable = err
+			return err
+		}
+		unavailable = nil
+	default:
+		unavailable = leave()
+	}
+	return unavailable
+}
+
+// leave starts the executions inside. It returns only when they cannot be.
+func leave() error {
+	outside, err := currentNet()
+	if err != nil {
+		return fmt.Errorf("sandbox: cannot name the network namespace: %w (is /proc mounted?)", err)
+	}
+	if os.Geteuid() == 0 {
+		err := enterNet(stageRoot, outside)
+		if !errors.Is(err, unix.EPERM) { // EPERM: root of a container, perhaps; try as anybody would
+			return explain(err)
+		}
+	}
+	return enterUser(outside)
+}
+
+// enterNet moves this thread into a new network namespace and executes the
+// program there. Its other threads, all still outside, end with the execution.
+func enterNet(stage, outside string) error {
+	// Never unlocked: on failure the thread must not be used again.
+	runtime.LockOSThread()
+	if stage == stageNet {
+		// The signal was set for the main thread, and this may be another.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return fmt.Errorf("prctl(PR_SET_PDEATHSIG): %w", err)
+		}
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread() // nothing has changed
+		return fmt.Errorf("unshare(CLONE_NEWNET): %w", err)
+	}
+	err := syscall.Exec(executable(), os.Args, environ(stage, outside))
+	// This thread is in a namespace of its own now, and the main goroutine
+	// with it. Nobody may mistake that for the caller's.
+	fmt.Fprintf(os.Stderr, "sandbox: execute %s again: %v\n", executable(), err)
+	os.Exit(1)
+	return nil
+}
+
+// enterUser starts the program in a new user namespace, waits for it, and exits
+// as it did. It returns only when the program could not get inside.
+func enterUser(outside string) error {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	defer read.Close()
+	cmd := &exec.Cmd{
+		Path:       executable(),
+		Args:       os.Args,
+		Env:        environ(stageUser, outside),
+		Stdin:      os.Stdin,
+		Stdout:     os.Stdout,
+		Stderr:     os.Stderr,
+		ExtraFiles: []*os.File{write}, // becomes reasonFD
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+			Pdeathsig:   unix.SIGKILL,
+		},
+	}
+	// Pdeathsig is about the thread that starts the process, not about ours.
+	runtime.LockOSThread()
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	err = cmd.Start()
+	write.Close()
+	if err != nil {
+		signal.Stop(signals)
+		runtime.UnlockOSThread()
+		return explain(fmt.Errorf("clone(CLONE_NEWUSER): %w", err))
+	}
+	go func() {
+		for s := range signals {
+			cmd.Process.Signal(s)
+		}
+	}()
+	reason, _ := io.ReadAll(read)
+	cmd.Wait() // what it returns, ProcessState says
+	if len(reason) != 0 {
+		signal.Stop(signals)
+		close(signals)
+		runtime.UnlockOSThread()
+		return explain(errors.New(string(reason)))
+	}
+	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		os.Exit(128 + int(status.Signal())) // as a shell reports it
+	}
+	os.Exit(status.ExitStatus())
+	return nil
+}
+
+// arrive makes the innermost execution sure that it is inside, and turns lo on.
+func arrive(outside string) error {
+	if err := different(outside); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n", err)
+		os.Exit(1) // going on would change the caller's network
+	}
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("sandbox: socket: %w", err)
+	}
+	defer unix.Close(s)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("sandbox: lo: %w", err)
+	}
+	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, lo); err != nil {
+		return fmt.Errorf("sandbox: read the state of lo: %w", err)
+	}
+	if lo.Uint16()&unix.IFF_UP != 0 {
+		fmt.Fprintln(os.Stderr, "sandbox: lo is up already, so this network namespace is not a new one")
+		os.Exit(1)
+	}
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("sandbox: turn lo on: %w", err)
+	}
+	return os.Setenv(environment, stageInside+" "+outside)
+}
+
+// adopt makes a process sure that the one which started it is inside.
+func adopt() error {
+	stage, outside, _ := strings.Cut(os.Getenv(environment), " ")
+	if stage != stageInside {
+		return errors.New("sandbox: started by a process that is in none")
+	}
+	return different(outside)
+}
+
+// different returns an error when this is still the network namespace outside.
+func different(outside string) error {
+	now, err := currentNet()
+	if err != nil {
+		return fmt.Errorf("sandbox: cannot name the network namespace: %w", err)
+	}
+	if outside == "" || now == outside {
+		return fmt.Errorf("sandbox: still in the caller's network namespace (%s, %s=%q)", now, environment, os.Getenv(environment))
+	}
+	return nil
+}
+
+func currentNet() (string, error) { return os.Readlink("/proc/thread-self/ns/net") }
+
+// executable is the path of this program. The link in /proc works even when
+// the file is gone, but would make "exe" the name of the process.
+func executable() string {
+	path, err := os.Executable()
+	if err == nil {
+		if _, err = os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return "/proc/self/exe"
+}
+
+// environ is the environment for the next execution.
+func environ(stage, outside string) []string {
+	env := make([]string, 0, len(os.Environ())+1)
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, environment+"=") {
+			env = append(env, v)
+		}
+	}
+	return append(env, environment+"="+stage+" "+outside)
+}
+
+// fail reports to the first execution, which goes on without a sandbox.
+func fail(err error) {
+	unix.Write(reasonFD, []byte(err.Error()))
+	os.Exit(1)
+}

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Enter fails: there is no sandbox without Linux namespaces.
+func Enter() error {
+	unavailable = fmt.Errorf("sandbox: network namespaces need Linux: %w", errors.ErrUnsupported)
+	return unavailable
+}
+
+func adopt() error { return Enter() }
