@@ -1,0 +1,85 @@
+package ipqueue
+
+import (
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	inboxSlots = 16
+
+	// inboxSlot is the longest datagram that a program may send. netlink refused
+	// more than 212,960 bytes with the default SO_SNDBUF. The odd remainder keeps
+	// the slots from sharing cache sets.
+	inboxSlot = 256<<10 + 1088
+)
+
+// inbox receives datagrams, and who sent them, in batches. Programs seldom send
+// more than 40 bytes, so most of its memory is never touched.
+type inbox struct {
+	messages [inboxSlots]mmsghdr
+	iovs     [inboxSlots]unix.Iovec
+	control  [inboxSlots]credentialsMessage
+	slab     []byte
+}
+
+// credentialsMessage has room for one SCM_CREDENTIALS and nothing more: the
+// kernel throws away descriptors that a program sends along.
+type credentialsMessage struct {
+	hdr  unix.Cmsghdr
+	cred unix.Ucred
+	_    [(8 - (unsafe.Sizeof(unix.Cmsghdr{})+unsafe.Sizeof(unix.Ucred{}))%8) % 8]byte
+}
+
+// inboxes are shared by all programs, so that one that is silent costs nothing.
+var inboxes = sync.Pool{New: func() any { return newInbox() }}
+
+func newInbox() *inbox {
+	in := &inbox{slab: make([]byte, inboxSlots*inboxSlot)}
+	for i := range in.messages {
+		in.iovs[i].Base = &in.slab[i*inboxSlot]
+		in.iovs[i].SetLen(inboxSlot)
+		h := &in.messages[i].hdr
+		h.Iov = &in.iovs[i]
+		h.SetIovlen(1)
+		h.Control = (*byte)(unsafe.Pointer(&in.control[i]))
+	}
+	return in
+}
+
+// receive takes what is there.
+func (in *inbox) receive(fd uintptr) (int, unix.Errno) {
+	for i := range in.messages {
+		in.messages[i].hdr.SetControllen(int(unsafe.Sizeof(in.control[i])))
+	}
+	for {
+		n, errno := recvmmsg(fd, in.messages[:])
+		// A program that left with packets unread resets the connection: one error,
+		// and then what it wrote last can still be read.
+		if errno == unix.EINTR || errno == unix.ECONNRESET {
+			continue
+		}
+		return n, errno
+	}
+}
+
+// datagram returns message i. eof is true when there was none: an empty datagram
+// has ancillary data, the end of file does not. A datagram that is longer than
+// its slot comes cut.
+func (in *inbox) datagram(i int) (b []byte, eof bool) {
+	m := &in.messages[i]
+	if m.n == 0 && m.hdr.Controllen == 0 {
+		return nil, true
+	}
+	return in.slab[i*inboxSlot:][:min(int(m.n), inboxSlot)], false
+}
+
+// sender returns the credentials that came with message i.
+func (in *inbox) sender(i int) (unix.Ucred, bool) {
+	c := &in.control[i]
+	ok := int(in.messages[i].hdr.Controllen) >= unix.SizeofCmsghdr+unix.SizeofUcred &&
+		c.hdr.Level == unix.SOL_SOCKET && c.hdr.Type == unix.SCM_CREDENTIALS
+	return c.cred, ok
+}

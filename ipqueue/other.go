@@ -1,0 +1,42 @@
+//go:build !linux
+
+package ipqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+)
+
+var errNoLinux = fmt.Errorf("ipqueue: the queue handler needs Linux: %w", errors.ErrUnsupported)
+
+// Handler takes the place of the kernel's ip_queue and ip6_queue modules. It
+// exists on Linux only.
+type Handler struct{}
+
+// Open fails with errors.ErrUnsupported.
+func Open(Config) (*Handler, error) { return nil, errNoLinux }
+
+// Connect fails with errors.ErrUnsupported.
+func (h *Handler) Connect(Hello) (*os.File, error) { return nil, errNoLinux }
+
+// Serve fails with errors.ErrUnsupported.
+func (h *Handler) Serve(context.Context, *net.UnixListener) error { return errNoLinux }
+
+// Status returns nothing.
+func (h *Handler) Status() Status { return Status{} }
+
+// Close fails with errors.ErrUnsupported.
+func (h *Handler) Close() error { return errNoLinux }
+
+// Listen fails with errors.ErrUnsupported.
+func Listen(string, fs.FileMode, int) (*net.UnixListener, error) { return nil, errNoLinux }
+
+// Dial fails with errors.ErrUnsupported.
+func Dial(string, Hello) (*os.File, error) { return nil, errNoLinux }
+
+// ReadStatus fails with errors.ErrUnsupported.
+func ReadStatus(string) (Status, error) { return Status{}, errNoLinux }
