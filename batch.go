@@ -1,0 +1,49 @@
+package ipq
+
+import (
+	"iter"
+
+	"ipq/internal/nlsock"
+)
+
+// A Batch is the packets of one Recv and the buffers they live in. The zero Batch is ready; the first Recv makes its
+// buffers, under 2 MiB, and later ones reuse them. A Batch belongs to the goroutine that receives into it.
+type Batch struct {
+	ring    *nlsock.Ring
+	packets []Packet
+	n       int
+}
+
+// Len is the number of packets that the last Recv put in.
+func (b *Batch) Len() int { return b.n }
+
+// Packet returns packet i. It panics if i is not below Len.
+func (b *Batch) Packet(i int) *Packet { return &b.packets[:b.n][i] }
+
+// All iterates over the packets, in the order of their ids.
+func (b *Batch) All() iter.Seq[*Packet] {
+	return func(yield func(*Packet) bool) {
+		for i := range b.n {
+			if !yield(&b.packets[i]) {
+				return
+			}
+		}
+	}
+}
+
+const (
+	batchBytes = 2 << 20 // larger sets of buffers were up to 40 % slower: they fall out of the cache
+	batchMax   = 64
+	batchMin   = 8
+)
+
+// prepare empties b and makes its buffers if they are missing or too small.
+func (b *Batch) prepare(slotSize int) {
+	b.n = 0
+	if b.ring != nil && b.ring.Size() >= slotSize {
+		return
+	}
+	n := min(max(batchBytes/slotSize, batchMin), batchMax)
+	b.ring = nlsock.NewRing(n, slotSize)
+	b.packets = make([]Packet, n)
+}

@@ -1,0 +1,73 @@
+package ipq
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// Drain empties the queue and closes it: it ends a running Serve or Recv (a handler that is at work is waited for),
+// answers every held packet and every arrival by Config.Default, and closes when the queue has been seen empty. When ctx
+// ends first, it closes at once and returns ctx's error.
+//
+// The kernel has no way to stop the intake of a queue without dropping: remove the rule that feeds it before, or arrivals
+// are answered as long as they come. Where the kernel's table of queues cannot be read, a queue that was silent for
+// 20 ms counts as empty. Drain must not be called from a handler.
+func (q *Queue) Drain(ctx context.Context) error {
+	q.draining.Store(true)
+	err := q.drain(ctx)
+	return errors.Join(err, q.Close())
+}
+
+func (q *Queue) drain(ctx context.Context) error {
+	for !q.reading.CompareAndSwap(false, true) {
+		if q.closed.Load() {
+			return nil
+		}
+		q.wake()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	defer q.reading.Store(false)
+	q.settle()
+	q.ledger.each(func(seq uint64) { q.answerDefault(ID{q.generation, seq}, ErrDrained) })
+	b := new(Batch)
+	for ctx.Err() == nil {
+		err := q.recvFor(b, quiet)
+		if errors.Is(err, os.ErrClosed) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return q.opError("drain", err)
+		}
+		for p := range b.All() {
+			q.answerDefault(p.ID, ErrDrained)
+			q.turn(p.ID)
+		}
+		if b.n == 0 && q.empty() {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// quiet is how long Drain waits for an arrival before it looks whether the queue is empty.
+const quiet = 20 * time.Millisecond
+
+func (q *Queue) recvFor(b *Batch, d time.Duration) error {
+	q.deadline.Lock()
+	q.conn.SetReadDeadline(time.Now().Add(d))
+	q.deadline.Unlock()
+	return q.recv(b)
+}
+
+// empty reports whether the kernel says that nothing waits in the queue. Where it does not say, the silence before this
+// is all there is to go by.
+func (q *Queue) empty() bool {
+	info, ok := q.tableRow()
+	return !ok || info.Waiting == 0
+}

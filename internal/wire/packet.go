@@ -1,0 +1,235 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Fields says which optional attributes a packet message carried.
+type Fields uint32
+
+// One bit for each optional attribute.
+const (
+	HasMark Fields = 1 << iota
+	HasTimestamp
+	HasHWAddr
+	HasPayload
+	HasCT
+	HasCTInfo
+	HasCapLen
+	HasSKBInfo
+	HasUID
+	HasGID
+	HasSecCtx
+	HasVLAN
+	HasL2Header
+	HasPriority
+	HasCgroup
+)
+
+// Packet is one NFQNL_MSG_PACKET, everything in host byte order. Slices point into the message.
+type Packet struct {
+	Family  uint8 // of the hook: AF_INET, AF_INET6, AF_BRIDGE
+	Hook    uint8
+	HWProto uint16 // EtherType
+	Queue   uint16
+	Fields  Fields
+	ID      uint32
+
+	Mark, In, Out, PhysIn, PhysOut  uint32
+	CTInfo, CapLen, SKBInfo         uint32
+	UID, GID, Priority, CgroupClass uint32
+	VLANProto, VLANTCI              uint16
+	Sec, Usec                       uint64
+
+	HWAddr, SecCtx, L2Header, CT, Payload []byte
+}
+
+// attrPolicy is the least length of each attribute's value, and the bit that says it was there.
+var attrPolicy = [...]struct {
+	min   uint8
+	field Fields
+}{
+	attrPacketHdr: {7, 0},
+	attrMark:      {4, HasMark},
+	attrTimestamp: {16, HasTimestamp},
+	attrIn:        {4, 0},
+	attrOut:       {4, 0},
+	attrPhysIn:    {4, 0},
+	attrPhysOut:   {4, 0},
+	attrHWAddr:    {4, HasHWAddr},
+	attrPayload:   {0, HasPayload},
+	attrCT:        {0, HasCT},
+	attrCTInfo:    {4, HasCTInfo},
+	attrCapLen:    {4, HasCapLen},
+	attrSKBInfo:   {4, HasSKBInfo},
+	attrUID:       {4, HasUID},
+	attrGID:       {4, HasGID},
+	attrSecCtx:    {0, HasSecCtx},
+	attrVLAN:      {0, HasVLAN},
+	attrL2Header:  {0, HasL2Header},
+	attrPriority:  {4, HasPriority},
+	attrCgroup:    {4, HasCgroup},
+}
+
+// DecodePacket reads the body of an NFQNL_MSG_PACKET into p, overwriting all of it. A message that was cut short, as a
+// receive buffer that is too small makes it, gives what could be read with an error; identified says whether the
+// packet's id was among it, so that the packet can still be given a verdict. The kernel writes the id first.
+func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
+	*p = Packet{}
+	if len(body) < nfgenSize {
+		return false, fmt.Errorf("nfgenmsg: %w", ErrShort)
+	}
+	p.Family, p.Queue = body[0], binary.BigEndian.Uint16(body[2:])
+	a := attrs{b: body[nfgenSize:]}
+	for {
+		typ, v, ok := a.next()
+		if !ok {
+			break
+		}
+		if int(typ) >= len(attrPolicy) {
+			continue // newer than this code
+		}
+		policy := &attrPolicy[typ]
+		if len(v) < int(policy.min) {
+			return identified, fmt.Errorf("packet attribute %d: %w: %d bytes of %d", typ, ErrShort, len(v), policy.min)
+		}
+		p.Fields |= policy.field
+		switch typ {
+		case attrPacketHdr:
+			p.ID, p.HWProto, p.Hook = binary.BigEndian.Uint32(v), binary.BigEndian.Uint16(v[4:]), v[6]
+			identified = true
+		case attrMark:
+			p.Mark = binary.BigEndian.Uint32(v)
+		case attrTimestamp:
+			p.Sec, p.Usec = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
+		case attrIn:
+			p.In = binary.BigEndian.Uint32(v)
+		case attrOut:
+			p.Out = binary.BigEndian.Uint32(v)
+		case attrPhysIn:
+			p.PhysIn = binary.BigEndian.Uint32(v)
+		case attrPhysOut:
+			p.PhysOut = binary.BigEndian.Uint32(v)
+		case attrHWAddr:
+			n := int(binary.BigEndian.Uint16(v))
+			p.HWAddr = v[4:min(4+n, len(v), 12)]
+		case attrPayload:
+			p.Payload = v
+		case attrCT:
+			p.CT = v
+		case attrCTInfo:
+			p.CTInfo = binary.BigEndian.Uint32(v)
+		case attrCapLen:
+			p.CapLen = binary.BigEndian.Uint32(v)
+		case attrSKBInfo:
+			p.SKBInfo = binary.BigEndian.Uint32(v)
+		case attrUID:
+			p.UID = binary.BigEndian.Uint32(v)
+		case attrGID:
+			p.GID = binary.BigEndian.Uint32(v)
+		case attrSecCtx:
+			p.SecCtx = v
+		case attrVLAN:
+			if p.VLANProto, p.VLANTCI, err = decodeVLAN(v); err != nil {
+				return identified, err
+			}
+		case attrL2Header:
+			p.L2Header = v
+		case attrPriority:
+			p.Priority = binary.BigEndian.Uint32(v)
+		case attrCgroup:
+			p.CgroupClass = binary.BigEndian.Uint32(v)
+		}
+	}
+	if a.err == nil && !identified {
+		return false, fmt.Errorf("packet message: %w: it has no NFQA_PACKET_HDR", ErrShort)
+	}
+	return identified, a.err
+}
+
+func decodeVLAN(b []byte) (proto, tci uint16, err error) {
+	a := attrs{b: b}
+	for {
+		typ, v, ok := a.next()
+		if !ok {
+			return proto, tci, a.err
+		}
+		if len(v) < 2 {
+			return proto, tci, fmt.Errorf("VLAN attribute %d: %w", typ, ErrShort)
+		}
+		switch typ {
+		case attrVLANProto:
+			proto = binary.BigEndian.Uint16(v)
+		case attrVLANTCI:
+			tci = binary.BigEndian.Uint16(v)
+		}
+	}
+}
+
+// AppendPacket appends p as the kernel would send it: only what p.Fields says is there, and interfaces that are not 0.
+func AppendPacket(b []byte, p *Packet) []byte {
+	start := len(b)
+	b = appendHeader(b, TypePacket, 0, 0, p.Family, p.Queue)
+	b = appendAttrHeader(b, attrPacketHdr, 7)
+	b = binary.BigEndian.AppendUint32(b, p.ID)
+	b = binary.BigEndian.AppendUint16(b, p.HWProto)
+	b = Pad(append(b, p.Hook))
+	for _, x := range [...]struct {
+		typ uint16
+		v   uint32
+		set bool
+	}{
+		{attrIn, p.In, p.In != 0},
+		{attrPhysIn, p.PhysIn, p.PhysIn != 0},
+		{attrOut, p.Out, p.Out != 0},
+		{attrPhysOut, p.PhysOut, p.PhysOut != 0},
+		{attrMark, p.Mark, p.Fields&HasMark != 0},
+		{attrPriority, p.Priority, p.Fields&HasPriority != 0},
+		{attrUID, p.UID, p.Fields&HasUID != 0},
+		{attrGID, p.GID, p.Fields&HasGID != 0},
+		{attrCgroup, p.CgroupClass, p.Fields&HasCgroup != 0},
+		{attrCTInfo, p.CTInfo, p.Fields&HasCTInfo != 0},
+		{attrCapLen, p.CapLen, p.Fields&HasCapLen != 0},
+		{attrSKBInfo, p.SKBInfo, p.Fields&HasSKBInfo != 0},
+	} {
+		if x.set {
+			b = appendAttr32(b, x.typ, x.v)
+		}
+	}
+	if p.Fields&HasHWAddr != 0 {
+		b = appendAttrHeader(b, attrHWAddr, 12)
+		b = binary.BigEndian.AppendUint16(b, uint16(min(len(p.HWAddr), 8)))
+		var addr [10]byte // two bytes of padding, eight of address
+		copy(addr[2:], p.HWAddr)
+		b = append(b, addr[:]...)
+	}
+	if p.Fields&HasVLAN != 0 {
+		b = appendAttrHeader(b, attrVLAN|attrNested, 16)
+		b = appendAttrHeader(b, attrVLANTCI, 2)
+		b = Pad(binary.BigEndian.AppendUint16(b, p.VLANTCI))
+		b = appendAttrHeader(b, attrVLANProto, 2)
+		b = Pad(binary.BigEndian.AppendUint16(b, p.VLANProto))
+	}
+	if p.Fields&HasTimestamp != 0 {
+		b = appendAttrHeader(b, attrTimestamp, 16)
+		b = binary.BigEndian.AppendUint64(b, p.Sec)
+		b = binary.BigEndian.AppendUint64(b, p.Usec)
+	}
+	for _, x := range [...]struct {
+		typ   uint16
+		v     []byte
+		field Fields
+	}{
+		{attrL2Header, p.L2Header, HasL2Header},
+		{attrSecCtx, p.SecCtx, HasSecCtx},
+		{attrCT | attrNested, p.CT, HasCT},
+		{attrPayload, p.Payload, HasPayload},
+	} {
+		if p.Fields&x.field != 0 {
+			b = appendAttrHeader(b, x.typ, len(x.v))
+			b = Pad(append(b, x.v...))
+		}
+	}
+	return finish(b, start, 0)
+}

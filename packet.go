@@ -1,0 +1,281 @@
+package ipq
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"ipq/internal/wire"
+	"ipq/packet"
+)
+
+// Fields says which optional parts of a Packet the kernel sent.
+type Fields uint32
+
+const (
+	HasUID         Fields = Fields(wire.HasUID)      // needs FlagUIDGID, and a packet of a local socket
+	HasGID         Fields = Fields(wire.HasGID)      // as HasUID
+	HasPriority    Fields = Fields(wire.HasPriority) // absent when 0, and before Linux 5.18
+	HasCgroupClass Fields = Fields(wire.HasCgroup)   // a packet of a local socket; absent before Linux 6.3
+	HasVLAN        Fields = Fields(wire.HasVLAN)     // bridge family; absent before Linux 4.7
+	HasTime        Fields = Fields(wire.HasTimestamp)
+	HasPayload     Fields = Fields(wire.HasPayload)
+)
+
+// VLAN is the tag of a packet of the bridge family that came in one, host byte order.
+type VLAN struct {
+	Protocol uint16 // EtherType of the tag: 0x8100 or 0x88a8
+	TCI      uint16 // priority, drop eligible bit and VLAN id
+}
+
+// A Packet is one queued packet. It is a leased view: it and every slice in it are valid until the handler returns, or
+// until its Batch is received into again. Clone makes one that stays. One goroutine may use a packet at a time.
+//
+// Source of the fields: include/uapi/linux/netfilter/nfnetlink_queue.h.
+type Packet struct {
+	ID       ID     // for Queue.SetVerdict
+	Family   Family // of the hook
+	Hook     Hook   // where it was queued
+	Protocol uint16 // EtherType, host byte order
+
+	Mark        uint32 // packet mark, as rules see it
+	Priority    uint32 // of the packet, as tc sees it
+	UID, GID    uint32 // of the local socket; Has(HasUID), Has(HasGID)
+	CgroupClass uint32 // net_cls class of the local socket
+
+	In, Out         uint32 // interface indexes; 0 for none. Of a bridge, not of its port
+	PhysIn, PhysOut uint32 // the bridge's ports
+
+	Length          int    // of the whole packet, bytes; more than len(Payload) if Truncated; 0 in ModeMeta
+	Payload         []byte // from the network header on; may be edited in place, and sent by SetPayload
+	HWAddr          []byte // link-layer source address, nil if unknown
+	L2Header        []byte // link-layer header, bridge family only
+	VLAN            VLAN   // Has(HasVLAN)
+	SecurityContext []byte // of the local socket; needs FlagSecurityContext
+
+	queue   *Queue
+	slot    []byte // the buffer that everything above points into
+	fields  Fields
+	skbInfo uint32
+	sec     uint64
+	usec    uint64
+	ct      []byte
+	ctInfo  uint32
+	changes Changes
+}
+
+// Has reports whether the kernel sent all of f.
+func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
+
+// Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while
+// something on the host has asked for stamps (a capture, a socket with SO_TIMESTAMP); ok is false otherwise.
+func (p *Packet) Time() (t time.Time, ok bool) {
+	if p.fields&HasTime == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(p.sec), int64(p.usec)*1000), true
+}
+
+// InName, OutName, PhysInName and PhysOutName are the names that the interfaces have now, in the queue's network
+// namespace, "" for none. Each call asks the kernel.
+func (p *Packet) InName() string { return p.queue.InterfaceName(p.In) }
+
+// OutName is described at InName.
+func (p *Packet) OutName() string { return p.queue.InterfaceName(p.Out) }
+
+// PhysInName is described at InName.
+func (p *Packet) PhysInName() string { return p.queue.InterfaceName(p.PhysIn) }
+
+// PhysOutName is described at InName.
+func (p *Packet) PhysOutName() string { return p.queue.InterfaceName(p.PhysOut) }
+
+// Truncated reports whether Payload is less than the packet, because of Config.Range or of the kernel's limit.
+func (p *Packet) Truncated() bool { return p.Length > len(p.Payload) }
+
+// GSO reports whether the packet is a train of segments, longer than the device can send, that is not cut yet.
+// It needs FlagGSO.
+func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
+
+// ChecksumPending reports whether the transport checksum in Payload is not filled in yet, because the packet has not
+// left this host or a device checked it. The packet is in order all the same. It needs FlagGSO: without it the kernel
+// fills the checksum in first.
+func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
+
+// Changes is what a verdict changes. What is not set stays.
+type Changes struct {
+	Mark, MarkMask         uint32 // the bits of the packet mark under MarkMask become those of Mark
+	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; needs FlagConntrack
+
+	// Payload replaces the packet, from its network header on; nil leaves it. Its checksums are made true (IP, and TCP,
+	// UDP and ICMP outside of fragments), and its length fields must agree with its length. The bytes have been taken
+	// when the call returns.
+	Payload []byte
+
+	// Raw sends Payload as it is: no checksum is touched and nothing is compared, not even with a truncated packet. The
+	// network stack drops what it finds wrong without a word.
+	Raw bool
+
+	inPlace bool // Payload is in the packet's receive buffer, which is not reused before it has been sent
+}
+
+// SetMark sets the bits of the packet mark under mask when the handler returns a verdict. Later rules see it.
+func (p *Packet) SetMark(mark, mask uint32) {
+	p.changes.Mark = p.changes.Mark&^mask | mark&mask
+	p.changes.MarkMask |= mask
+}
+
+// SetConnMark sets the bits of the connection mark under mask when the handler returns a verdict. It needs
+// FlagConntrack. Requires at least Linux 3.6.
+func (p *Packet) SetConnMark(mark, mask uint32) {
+	p.changes.ConnMark = p.changes.ConnMark&^mask | mark&mask
+	p.changes.ConnMarkMask |= mask
+}
+
+// SetPayload replaces the packet, from its network header on, when the handler returns a verdict. Payload edited in
+// place is sent without a copy: p.SetPayload(p.Payload[:n]). Anything else is copied, so b may be reused at once.
+//
+// The checksums of IP, TCP, UDP and ICMP are made true, except the transport's in a fragment, which nobody can compute.
+// The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
+// that disagree.
+func (p *Packet) SetPayload(b []byte) error {
+	if err := judgePayload(b, p.info(), false); err != nil {
+		return p.refuse(err)
+	}
+	b = p.place(b)
+	trueChecksums(b)
+	p.changes.Payload, p.changes.Raw = b, false
+	return nil
+}
+
+// SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
+// truncated packet may be replaced by a whole one.
+func (p *Packet) SetRawPayload(b []byte) error {
+	if err := judgePayload(b, p.info(), true); err != nil {
+		return p.refuse(err)
+	}
+	p.changes.Payload, p.changes.Raw = p.place(b), true
+	return nil
+}
+
+func (p *Packet) refuse(err error) error {
+	return &OpError{Op: "set payload", Queue: p.queueNumber(), Err: fmt.Errorf("packet %v: %w", p.ID, err)}
+}
+
+func (p *Packet) queueNumber() uint16 {
+	if p.queue == nil {
+		return 0
+	}
+	return p.queue.cfg.Queue
+}
+
+// place returns b inside the packet's own buffer where it fits, and makes it the packet's payload.
+func (p *Packet) place(b []byte) []byte {
+	if p.within(b) {
+		p.changes.inPlace = true
+	} else if off := p.payloadOffset(); len(b) <= len(p.slot)-off {
+		copy(p.slot[off:], b)
+		b = p.slot[off : off+len(b)]
+		p.changes.inPlace = true
+	} else {
+		b = bytes.Clone(b)
+		p.changes.inPlace = false
+	}
+	p.Payload, p.Length = b, len(b)
+	return b
+}
+
+func (p *Packet) within(b []byte) bool {
+	if len(b) == 0 || len(p.slot) == 0 {
+		return false
+	}
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(p.slot)))
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return at >= base && at+uintptr(len(b)) <= base+uintptr(len(p.slot))
+}
+
+// payloadOffset is where in the slot a new payload may be written: over the old one, or behind the metadata.
+func (p *Packet) payloadOffset() int {
+	if p.within(p.Payload) {
+		return int(uintptr(unsafe.Pointer(unsafe.SliceData(p.Payload))) - uintptr(unsafe.Pointer(unsafe.SliceData(p.slot))))
+	}
+	return len(p.slot)
+}
+
+// SetVerdict answers the packet with the changes set so far, as Queue.SetVerdict does. Programs that use Recv call it
+// for each packet; in a Serve handler, returning the verdict does the same.
+func (p *Packet) SetVerdict(v Verdict) error {
+	return p.queue.answer(p.ID, v, &p.changes)
+}
+
+// Clone copies the packet with all that it points to. The copy stays valid; SetPayload and SetVerdict work on it as on
+// the packet itself.
+func (p *Packet) Clone() *Packet {
+	c := *p
+	c.slot = nil
+	c.changes.inPlace = false
+	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.ct, &c.changes.Payload} {
+		*s = bytes.Clone(*s)
+	}
+	return &c
+}
+
+// fill makes p the view of a message that was received into slot.
+func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
+	*p = Packet{
+		ID:     ID{q.generation, seq},
+		Family: Family(w.Family), Hook: Hook(w.Hook), Protocol: w.HWProto,
+		Mark: w.Mark, Priority: w.Priority, UID: w.UID, GID: w.GID, CgroupClass: w.CgroupClass,
+		In: w.In, Out: w.Out, PhysIn: w.PhysIn, PhysOut: w.PhysOut,
+		Length: len(w.Payload), Payload: w.Payload, HWAddr: w.HWAddr, L2Header: w.L2Header,
+		VLAN: VLAN{w.VLANProto, w.VLANTCI}, SecurityContext: w.SecCtx,
+		queue: q, slot: slot, fields: Fields(w.Fields), skbInfo: w.SKBInfo, sec: w.Sec, usec: w.Usec, ct: w.CT, ctInfo: w.CTInfo,
+	}
+	if w.Fields&wire.HasCapLen != 0 {
+		p.Length = max(int(w.CapLen), len(w.Payload))
+	}
+}
+
+// info is what the ledger keeps of the packet for answers that come later.
+func (p *Packet) info() uint64 {
+	info := uint64(p.Mark) << 32
+	if p.Truncated() {
+		info |= infoTruncated
+	}
+	if p.GSO() {
+		info |= infoGSO
+	}
+	if p.Family == Bridge {
+		info |= infoBridge
+	}
+	return info
+}
+
+// judgePayload refuses a replacement that the packet cannot take.
+func judgePayload(b []byte, info uint64, raw bool) error {
+	switch {
+	case len(b) == 0:
+		return errors.New("the new payload is empty: use Drop to end the packet")
+	case len(b) > wire.MaxPayload:
+		return fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLong, len(b), wire.MaxPayload)
+	case info&infoGSO != 0:
+		return fmt.Errorf("%w: open the queue without FlagGSO to change packets", ErrGSO)
+	case raw:
+		return nil
+	case info&infoTruncated != 0:
+		return fmt.Errorf("%w: open the queue with a larger Config.Range to change packets", ErrTruncated)
+	case info&infoBridge != 0 && !looksLikeIP(b):
+		return nil // a bridge carries other protocols too
+	}
+	return packet.CheckLengths(b)
+}
+
+// trueChecksums makes the checksums of a packet true that judgePayload has let pass.
+func trueChecksums(b []byte) {
+	if looksLikeIP(b) {
+		packet.UpdateChecksums(b) // fails only for lengths that CheckLengths refuses
+	}
+}
+
+func looksLikeIP(b []byte) bool { return b[0]>>4 == 4 || b[0]>>4 == 6 }

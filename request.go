@@ -1,0 +1,167 @@
+package ipq
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"ipq/internal/nlsock"
+	"ipq/internal/wire"
+)
+
+// requests are the configuration messages whose acknowledgement is waited for.
+type requests struct {
+	mu      sync.Mutex
+	seq     uint32
+	waiting map[uint32]chan error
+	err     error // of a closed queue
+}
+
+func (r *requests) init() { r.waiting = make(map[uint32]chan error) }
+
+func (r *requests) next() uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	return r.seq
+}
+
+func (r *requests) register() (seq uint32, done chan error) {
+	seq, done = r.next(), make(chan error, 1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		done <- r.err
+	}
+	r.waiting[seq] = done
+	return seq, done
+}
+
+func (r *requests) forget(seq uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waiting, seq)
+}
+
+func (r *requests) answered(seq uint32, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if done := r.waiting[seq]; done != nil {
+		delete(r.waiting, seq)
+		done <- err
+	}
+}
+
+func (r *requests) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+	for seq, done := range r.waiting {
+		delete(r.waiting, seq)
+		done <- err
+	}
+}
+
+const (
+	ackWait  = 250 * time.Millisecond
+	ackTries = 8
+)
+
+// request sends c and waits for its acknowledgement, which comes through the receive loop if one runs and is read here
+// if none does. Under a flood the kernel may have had no room for it in the socket's buffer: c is then sent again, which
+// does no harm.
+func (q *Queue) request(c wire.Config) error {
+	for range ackTries {
+		seq, done := q.requests.register()
+		err := q.requestOnce(c, seq, done)
+		q.requests.forget(seq)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return errors.New("the kernel does not acknowledge the configuration: the socket's buffer stays full; read faster, or set a larger Config.RecvBuffer")
+}
+
+func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
+	var v nlsock.Vector
+	v.Add(wire.AppendConfig(nil, c, seq))
+	if err := sendPatiently(q.conn, &v); err != nil {
+		return err
+	}
+	end := time.Now().Add(ackWait)
+	for {
+		if q.readMu.TryLock() {
+			err := q.readAck(done, end)
+			q.readMu.Unlock()
+			return err
+		}
+		// Somebody else reads: he delivers the acknowledgement, or leaves.
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(time.Millisecond):
+			if time.Now().After(end) {
+				return os.ErrDeadlineExceeded
+			}
+		}
+	}
+}
+
+// readAck receives until the acknowledgement is there, and keeps the packets that come before it. readMu must be held.
+func (q *Queue) readAck(done chan error, end time.Time) error {
+	ring := nlsock.NewRing(batchMin, q.slotSize)
+	q.deadline.Lock()
+	q.conn.SetReadDeadline(end)
+	q.deadline.Unlock()
+	defer func() {
+		q.deadline.Lock()
+		q.conn.SetReadDeadline(q.deadline.at)
+		q.deadline.Unlock()
+	}()
+	for {
+		select {
+		case err := <-done:
+			return err
+		default:
+		}
+		n, err := q.conn.Recv(ring)
+		if errors.Is(err, syscall.ENOBUFS) {
+			q.tally.overruns.Add(1)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			datagram := ring.Datagram(i)
+			if len(datagram) == 0 {
+				return errPeerGone
+			}
+			if h, body, _, ok, _ := wire.Next(datagram); ok && h.Type == wire.TypeError {
+				q.replied(body)
+				continue
+			}
+			q.stash = append(q.stash, append([]byte(nil), datagram...))
+		}
+	}
+}
+
+// SetMode changes what the kernel copies of packets queued from now on, and waits for the kernel's acknowledgement. It
+// may be called from any goroutine, while Serve or Recv runs and under any load. The range is as in Config.Range, and may
+// not be larger than the one the queue was opened with, for which its buffers were made.
+func (q *Queue) SetMode(m Mode, rng int) error {
+	c := Config{Mode: m, Range: rng, Flags: q.flags}
+	err := c.check()
+	if err == nil && c.slotSize() > q.slotSize {
+		err = errors.New("the new mode or range copies more than the queue was opened for: open it with the larger range")
+	}
+	if err == nil {
+		err = q.request(wire.Config{Queue: q.cfg.Queue, SetParams: true, CopyMode: c.copyMode(), CopyRange: uint32(rng)})
+	}
+	if err != nil {
+		return q.opError("set mode of", err)
+	}
+	return nil
+}

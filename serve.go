@@ -1,0 +1,167 @@
+package ipq
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// A Handler decides about one packet, which is valid until it returns. It may set what is to change (Packet.SetMark,
+// Packet.SetPayload) and returns the verdict, or Hold to answer later by Queue.SetVerdict.
+type Handler func(p *Packet) Verdict
+
+// Serve calls h for each packet, from one goroutine at a time and in the order of the packets' ids, until ctx ends or
+// the queue is closed or drained; it returns ctx's error, os.ErrClosed or ErrDrained. Verdicts leave at the end of each
+// batch that was received, and at the latest one millisecond after they were given, however slow the next call is.
+//
+// Every packet gets its verdict. Config.Default answers when h panics (see Config.OnDefault) or returns no valid verdict,
+// when it takes longer than Config.HandlerTimeout, and for what is left of the batch when Serve ends.
+func (q *Queue) Serve(ctx context.Context, h Handler) error {
+	if !q.reading.CompareAndSwap(false, true) {
+		return q.opError("serve", ErrReading)
+	}
+	defer q.reading.Store(false)
+	q.settle()
+	q.serving.Store(true)
+	defer q.serving.Store(false)
+
+	var stopping atomic.Bool
+	end := q.wakeOn(ctx, &stopping)
+	defer end()
+
+	var err error
+	if q.cfg.HandlerTimeout > 0 {
+		err = q.serveBounded(h, &stopping)
+	} else {
+		err = q.serve(h, &stopping)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case q.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return q.opError("serve", ErrDrained)
+	}
+	return q.opError("serve", err)
+}
+
+// wakeOn makes the end of ctx wake the receive loop. end undoes it.
+func (q *Queue) wakeOn(ctx context.Context, stopping *atomic.Bool) (end func()) {
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		stopping.Store(true)
+		q.wake()
+	})
+	return func() {
+		if stop() {
+			return
+		}
+		<-woken
+		q.deadline.Lock()
+		defer q.deadline.Unlock()
+		q.conn.SetReadDeadline(q.deadline.at)
+	}
+}
+
+// wake ends a waiting read by a deadline that has passed.
+func (q *Queue) wake() {
+	q.deadline.Lock()
+	defer q.deadline.Unlock()
+	q.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// serve is the way of every packet: received, handed to h, answered, and sent with the rest of its batch.
+func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
+	b := new(Batch)
+	next := 0 // of b's packets, the first that h has not seen
+	defer func() {
+		q.abandon(b, next)
+		if flushErr := q.flush(); err == nil {
+			err = flushErr
+		}
+	}()
+	for {
+		if err := q.recv(b); err != nil {
+			return err
+		}
+		for next = 0; next < b.n; {
+			if stopping.Load() || q.draining.Load() {
+				return os.ErrDeadlineExceeded
+			}
+			p := &b.packets[next]
+			next++
+			q.finish(p, q.call(h, p))
+			if next < b.n {
+				q.guard.arm()
+			}
+		}
+	}
+}
+
+// call runs h on p. If it does not return, p is answered before the panic, or the goroutine's end, takes its course.
+func (q *Queue) call(h Handler, p *Packet) (v Verdict) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		why := error(errAbandoned)
+		if q.cfg.OnDefault != nil {
+			if value := recover(); value != nil {
+				why = &PanicError{Value: value, Stack: debug.Stack()}
+			}
+		}
+		q.answerDefault(p.ID, why)
+		q.turn(p.ID)
+		v = Hold // of a packet that is answered: nothing more to do
+	}()
+	v = h(p)
+	returned = true
+	return v
+}
+
+// finish answers p by the verdict of its handler.
+func (q *Queue) finish(p *Packet, v Verdict) {
+	o := q.outbox
+	o.mu.Lock()
+	s := q.ledger.find(p.ID.seq)
+	switch {
+	case s == nil: // answered before the handler returned
+		o.cursor = p.ID.seq
+	case v.final():
+		o.add(s, v, &p.changes)
+		o.cursor = p.ID.seq
+	case v == Hold && o.nHeld < q.cfg.MaxHeld:
+		o.cursor = p.ID.seq
+		o.hold(p.ID.seq)
+	default:
+		o.mu.Unlock()
+		why := ErrInvalidVerdict
+		if v == Hold {
+			why = ErrTooManyHeld
+		}
+		q.answerDefault(p.ID, why)
+		q.turn(p.ID)
+		return
+	}
+	o.mu.Unlock()
+}
+
+// turn records that a packet has had its turn and been answered.
+func (q *Queue) turn(id ID) {
+	q.outbox.mu.Lock()
+	q.outbox.cursor = id.seq
+	q.outbox.mu.Unlock()
+}
+
+// abandon answers the packets of b that h will not see.
+func (q *Queue) abandon(b *Batch, from int) {
+	for i := from; i < b.n; i++ {
+		q.answerDefault(b.packets[i].ID, errAbandoned)
+		q.turn(b.packets[i].ID)
+	}
+	b.n = 0
+}
