@@ -19,14 +19,27 @@ func InNetns(path string, fn func() error) error {
 		return fmt.Errorf("network namespace: %w", err)
 	}
 	defer f.Close()
+	return onThread(func() error {
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", path, os.NewSyscallError("setns", err))
+		}
+		return fn()
+	})
+}
+
+// onThread runs fn on a thread that ends with it.
+func onThread(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter network namespace %s: %w", path, os.NewSyscallError("setns", err))
+		if unix.Gettid() != unix.Getpid() {
+			done <- fn()
 			return
 		}
-		done <- fn()
+		// The main thread never ends, and is what /proc/self shows. It waits here while the next goroutine gets another.
+		err := onThread(fn)
+		runtime.UnlockOSThread()
+		done <- err
 	}()
 	return <-done
 }

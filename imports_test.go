@@ -1,0 +1,85 @@
+package ipq_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports is the structure of the module: what each package may import of it. "*" is everything.
+var imports = map[string][]string{
+	"ipq":                  {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/packet":           {},
+	"ipq/rules":            {"ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/ipqueue":          {"ipq", "ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/ipqtest":          {"ipq", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/internal/wire":    {},
+	"ipq/internal/nlsock":  {"ipq/internal/wire"},
+	"ipq/internal/filter":  {"ipq/packet", "ipq/rules"},
+	"ipq/internal/sandbox": {"ipq/rules", "ipq/internal/nlsock"},
+	"ipq/internal/trap":    {"ipq/ipqueue"},
+	"ipq/libipq/tests":     {},
+	"ipq/cmd/ipq":          {"*"},
+}
+
+// lean packages need nothing but the standard library and golang.org/x/sys, and what they import neither.
+var lean = []string{"ipq", "ipq/packet", "ipq/ipqueue", "ipq/ipqtest", "ipq/internal/wire", "ipq/internal/nlsock"}
+
+func TestImports(t *testing.T) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal("the go command is needed to look at the imports: ", err)
+	}
+	type listed struct {
+		ImportPath string
+		Imports    []string
+		Deps       []string
+		Standard   bool
+	}
+	out, err := exec.Command(goTool, "list", "-deps", "-json=ImportPath,Imports,Deps,Standard", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := make(map[string]bool)
+	var ours []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		standard[p.ImportPath] = p.Standard
+		if inside(p.ImportPath) {
+			ours = append(ours, p)
+		}
+	}
+	if len(ours) < 5 {
+		t.Fatalf("go list shows only %d packages of the module", len(ours))
+	}
+	for _, p := range ours {
+		allowed, known := imports[p.ImportPath]
+		if !known {
+			t.Errorf("%s is not in the table of packages", p.ImportPath)
+		}
+		for _, i := range p.Imports {
+			if inside(i) && !slices.Contains(allowed, i) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s, and may import %v", p.ImportPath, i, allowed)
+			}
+		}
+		if !slices.Contains(lean, p.ImportPath) {
+			continue
+		}
+		for _, d := range p.Deps {
+			if !standard[d] && !inside(d) && !strings.HasPrefix(d, "golang.org/x/sys/") {
+				t.Errorf("%s depends on %s: the library needs golang.org/x/sys alone", p.ImportPath, d)
+			}
+		}
+	}
+}
+
+func inside(path string) bool { return path == "ipq" || strings.HasPrefix(path, "ipq/") }
