@@ -2,7 +2,6 @@ package ipqueue
 
 import (
 	"os"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,35 +11,36 @@ import (
 
 // conn is a program's socket: the handler's end of it.
 type conn struct {
-	family *family
-	layout wire.IPQLayout
-	port   uint32 // what the socket would be bound to; guarded by family.mu
-	asker  asker
-	file   *os.File
-	raw    syscall.RawConn
-	out    outbox
+	handler *Handler
+	family  *family
+	layout  wire.IPQLayout
+	port    uint32 // what the socket would be bound to; guarded by family.mu
+	asker   asker
+	file    *os.File
+	raw     syscall.RawConn
+	out     outbox
+	in      struct { // of receive, which allocates nothing
+		box *inbox
+		n   int
+		try func(fd uintptr) bool
+	}
 	judged struct { // the last sender, so that Allow is asked once per sender, not per message
 		known bool
 		cred  unix.Ucred
 		ok    bool
 	}
-	answers []answer
+	replies []decision[packetID] // not sent yet
 }
 
 // asker is the process that a socket was given to, as the service saw it.
 type asker struct {
-	known  bool
-	uid    uint32
-	groups []uint32
+	known    bool
+	uid, gid uint32
+	groups   []uint32
 }
 
-// answer is a verdict for the queue, and the reply that follows it.
-type answer struct {
-	decision decision[packetID]
-}
-
-func newConn(f *family, fd int, layout wire.IPQLayout, port uint32, a asker) (*conn, error) {
-	c := &conn{family: f, layout: layout, port: port, asker: a, file: os.NewFile(uintptr(fd), "ip_queue program")}
+func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, a asker) (*conn, error) {
+	c := &conn{handler: h, family: f, layout: layout, port: port, asker: a, file: os.NewFile(uintptr(fd), "ip_queue program")}
 	raw, err := c.file.SyscallConn()
 	if err != nil {
 		c.file.Close()
@@ -48,104 +48,104 @@ func newConn(f *family, fd int, layout wire.IPQLayout, port uint32, a asker) (*c
 	}
 	c.raw = raw
 	c.out.init(raw)
-	c.answers = make([]answer, 0, inboxSlots)
+	c.in.try = c.tryReceive
+	c.replies = make([]decision[packetID], 0, inboxSlots)
 	return c, nil
 }
 
 // run serves the program until it has closed its last descriptor, or the
 // handler this one.
 func (c *conn) run() {
-	for {
-		in, n := c.receive()
-		if in == nil {
-			return
-		}
-		more := c.serve(in, n)
-		inboxes.Put(in)
-		if !more {
-			return
-		}
+	for more := true; more && c.raw.Read(c.in.try) == nil && c.in.box != nil; {
+		more = c.serve(c.in.box, c.in.n)
+		inboxes.Put(c.in.box)
+		c.in.box = nil
 	}
 }
 
-// receive waits for a batch. It returns nil when the socket is closed or broken.
-func (c *conn) receive() (*inbox, int) {
-	var in *inbox
-	var n int
-	err := c.raw.Read(func(fd uintptr) bool {
-		// Tried every time before parking: the poller is edge-triggered.
-		in = inboxes.Get().(*inbox)
-		var errno unix.Errno
-		if n, errno = in.receive(fd); errno == 0 {
-			return true
-		}
-		inboxes.Put(in)
-		in = nil
+// tryReceive takes what is there. It always asks the socket before it lets the
+// poller park, which is edge-triggered.
+func (c *conn) tryReceive(fd uintptr) bool {
+	box := inboxes.Get().(*inbox)
+	n, errno := box.receive(fd)
+	if errno != 0 {
+		inboxes.Put(box)
 		return errno != unix.EAGAIN
-	})
-	if err != nil && in != nil {
-		inboxes.Put(in)
-		in = nil
 	}
-	return in, n
+	c.in.box, c.in.n = box, n
+	return true
 }
 
 // serve answers a batch of datagrams. It returns false at the end of file.
-func (c *conn) serve(in *inbox, n int) (more bool) {
-	f := c.family
-	more = true
-	c.answers = c.answers[:0]
-	f.mu.Lock()
+func (c *conn) serve(box *inbox, n int) (more bool) {
+	defer c.reply()
+	reinjected := false // a packet went back, and may have been queued again
 	for i := range n {
-		b, eof := in.datagram(i)
+		b, eof := box.datagram(i)
 		if eof {
-			more = false
-			break
+			return false
 		}
-		c.answers = append(c.answers, answer{f.request(c, b, c.allowed(in, i))})
-	}
-	f.mu.Unlock()
-	for i := range c.answers {
-		if d := &c.answers[i].decision; d.answer {
-			f.settle(d.key, d.verdict, d.payload)
+		d := c.family.request(c, b, c.allowed(box, i))
+		if d.answer {
+			if d.verdict != wire.IPQVerdictDrop {
+				c.reply() // before what comes of the verdict
+				reinjected = true
+			}
+			d.key.settle(d.verdict, d.payload)
+		}
+		if d.reply == replyAck && d.answer && reinjected {
+			// The kernel handled a verdict to its end before it acknowledged it.
+			d.key.fence()
+			reinjected = false
+		}
+		if d.reply != replyNone {
+			c.replies = append(c.replies, d)
 		}
 	}
-	c.reply()
-	return more
+	return true
 }
 
 // allowed judges the sender of message i.
-func (c *conn) allowed(in *inbox, i int) bool {
-	cred, ok := in.sender(i)
+func (c *conn) allowed(box *inbox, i int) bool {
+	cred, ok := box.sender(i)
 	if !ok {
 		return false
 	}
 	if j := &c.judged; !j.known || j.cred != cred {
 		who := Credentials{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid}
 		if c.asker.known && c.asker.uid == cred.Uid {
-			who.Groups = slices.Clip(c.asker.groups)
+			who.Groups = c.asker.groups
 		}
-		j.known, j.cred, j.ok = true, cred, c.family.handler.allow(who)
+		j.known, j.cred, j.ok = true, cred, c.handler.allow(who)
 	}
 	return c.judged.ok
 }
 
-// reply sends the acknowledgements and errors of a batch. Those that find the
-// program's socket full are lost, as in netlink.
+// reply sends the acknowledgements and errors that have gathered.
 func (c *conn) reply() {
+	if len(c.replies) > 0 {
+		c.send(c.replies...)
+		clear(c.replies)
+		c.replies = c.replies[:0]
+	}
+}
+
+// send sends replies. Those that find the program's socket full are lost, as in
+// netlink.
+func (c *conn) send(replies ...decision[packetID]) {
+	c.family.mu.Lock()
+	port := c.port
+	c.family.mu.Unlock()
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := range c.answers {
-		d := &c.answers[i].decision
-		if d.reply == replyNone {
-			continue
-		}
+	for i := range replies {
+		d := &replies[i]
 		if o.full() {
 			o.flush()
 		}
 		errno := int32(d.errno)
-		wire.PutIPQError(o.head(), errno, c.port, d.request)
+		wire.PutIPQError(o.head(), errno, port, d.request)
 		o.add(wire.IPQErrorSize, d.request[:wire.IPQErrorEcho(errno, d.request)])
 	}
 	o.flush()

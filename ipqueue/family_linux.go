@@ -3,27 +3,36 @@ package ipqueue
 import (
 	"sync"
 
+	"golang.org/x/sys/unix"
+
+	"ipq"
 	"ipq/internal/wire"
 )
 
-type packetID = uint64
-
 // family is the handler of one address family: its brain, and who it talks to.
 type family struct {
-	handler *Handler
+	mu      sync.Mutex
+	brain   *machine[packetID]
 	queue   uint16
-
-	mu    sync.Mutex
-	brain *machine[packetID]
-	peer  *conn          // whose socket gets the packets; nil when the slot is free
-	conns map[*conn]bool // true: all of them
+	peer    *conn // whose socket gets the packets; nil when the slot is free
+	conns   map[*conn]bool
+	journal journal[packetID, *conn]
 }
 
-// request decides about one datagram. f.mu is held.
+func newFamily(number uint8, queue uint16, maxLen uint32) *family {
+	return &family{brain: newMachine[packetID](number, maxLen), queue: queue, conns: map[*conn]bool{}}
+}
+
+// request decides about one datagram.
 func (f *family) request(c *conn, b []byte, allowed bool) decision[packetID] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	d := f.brain.request(c.layout, b, allowed)
 	if d.claimed {
 		f.claim(c)
+	}
+	if d.answer {
+		f.journal.add(d.key, c, d.request)
 	}
 	return d
 }
@@ -32,7 +41,7 @@ func (f *family) request(c *conn, b []byte, allowed bool) decision[packetID] {
 // bound to the port the message named. That is the sender's own, unless it
 // named another that exists. A sender that is bound to no such port gets it: a
 // program in a pid namespace knows itself by another number than the one it was
-// announced by.
+// announced by. f.mu is held.
 func (f *family) claim(c *conn) {
 	f.peer = c
 	if c.port == f.brain.peer {
@@ -47,6 +56,47 @@ func (f *family) claim(c *conn) {
 	c.port = f.brain.peer
 }
 
+// offer decides what becomes of a packet.
+func (f *family) offer(q *ipq.Queue, o *offer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := o.packet
+	var ok bool
+	o.id, o.copied, ok = f.brain.offer(packetID{q, p.ID}, devices{p.In, p.Out, p.PhysIn, p.PhysOut}, len(p.Payload))
+	if ok {
+		o.to = f.peer
+	}
+}
+
+// refuse takes an offer back that the peer's socket did not take.
+func (f *family) refuse(o *offer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.brain.refuse(o.id)
+	o.to = nil
+}
+
+// vanished answers a verdict whose packet the kernel no longer had.
+func (f *family) vanished(k packetID) (found bool) {
+	f.mu.Lock()
+	c, request, found := f.journal.take(k)
+	f.mu.Unlock()
+	if found {
+		c.send(decision[packetID]{request: request}.nack(unix.ENOENT))
+	}
+	return found
+}
+
+// linkDown forgets the packets of an interface. The kernel has dropped them, or
+// is told to drop those that came when the interface was up again.
+func (f *family) linkDown(index uint32) {
+	var dropped []packetID
+	f.mu.Lock()
+	f.brain.linkDown(index, func(k packetID) { dropped = append(dropped, k) })
+	f.mu.Unlock()
+	drop(dropped)
+}
+
 func (f *family) add(c *conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,21 +106,21 @@ func (f *family) add(c *conn) {
 // leave ends a program's socket. If it was the peer's, the slot is free again
 // and what waits for a verdict is dropped.
 func (f *family) leave(c *conn) {
+	var dropped []packetID
 	f.mu.Lock()
 	delete(f.conns, c)
-	var dropped []packetID
 	if f.peer == c {
 		f.peer = nil
 		f.brain.release(func(k packetID) { dropped = append(dropped, k) })
 	}
 	f.mu.Unlock()
-	c.file.Close()
-	for _, k := range dropped {
-		f.settle(k, wire.IPQVerdictDrop, nil)
-	}
+	drop(dropped)
 }
 
-func (f *family) settle(k packetID, verdict uint32, payload []byte) {
+func drop(packets []packetID) {
+	for _, k := range packets {
+		k.settle(wire.IPQVerdictDrop, nil)
+	}
 }
 
 func (f *family) status() FamilyStatus {

@@ -40,3 +40,6 @@ func Dial(string, Hello) (*os.File, error) { return nil, errNoLinux }
 
 // ReadStatus fails with errors.ErrUnsupported.
 func ReadStatus(string) (Status, error) { return Status{}, errNoLinux }
+
+// Wait fails with errors.ErrUnsupported.
+func (h *Handler) Wait() error { return errNoLinux }

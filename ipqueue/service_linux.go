@@ -6,123 +6,88 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Listen makes the service's socket at path (DefaultSocket when empty), with the
-// given permissions and group (-1 leaves the group). A socket that a service
-// left behind when it was killed is replaced; one that is still served is not,
-// and the error is EADDRINUSE.
-func Listen(path string, mode fs.FileMode, gid int) (*net.UnixListener, error) {
-	if path == "" {
-		path = DefaultSocket
-	}
-	fail := func(err error) (*net.UnixListener, error) {
-		return nil, fmt.Errorf("ipqueue: listening at %s: %w", path, err)
-	}
-	if err := vacant(path); err != nil {
-		return fail(err)
-	}
-	// Made under another name and renamed, so that it never has other permissions
-	// than it should, and that replacing an old one leaves no gap.
-	made := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(err)
-	}
-	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: made, Net: "unixpacket"})
-	if err != nil {
-		return fail(err)
-	}
-	l.SetUnlinkOnClose(false)
-	if err := place(made, path, mode, gid); err != nil {
-		l.Close()
-		os.Remove(made)
-		return fail(err)
-	}
-	return l, nil
-}
-
-func place(made, path string, mode fs.FileMode, gid int) error {
-	if gid >= 0 {
-		if err := os.Chown(made, -1, gid); err != nil {
-			return err
-		}
-	}
-	if err := os.Chmod(made, mode); err != nil {
-		return err
-	}
-	return os.Rename(made, path)
-}
-
-// vacant fails when something other than a dead socket is at path.
-func vacant(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("something that is not a socket is there: %w", unix.EEXIST)
-	}
-	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("a service runs there already: %w", unix.EADDRINUSE)
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return err
-	}
-	return nil
-}
-
-// maxAsking bounds the clients that are connected and have not been answered.
-const maxAsking = 64
+// maxAsking bounds, for each user but root, the connections that have not said
+// what they want.
+const maxAsking = 16
 
 // Serve hands sockets to the programs that ask for one at l, until ctx ends or
-// the handler is closed; it then closes l and returns nil. Programs that have
-// theirs keep it.
+// the handler stops; it then closes l. It returns nil, or the error for which
+// the handler stopped. Programs that have a socket keep it until the handler is
+// closed.
 func (h *Handler) Serve(ctx context.Context, l *net.UnixListener) error {
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	defer l.Close()
-	asking := make(chan struct{}, maxAsking)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	context.AfterFunc(ctx, func() { l.Close() })
+	go func() {
+		select {
+		case <-h.stopped:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s := &service{handler: h, asking: map[uint32]int{}}
 	for {
 		c, err := l.AcceptUnix()
-		if err != nil {
-			if ctx.Err() != nil || h.isClosed() {
+		switch {
+		case err == nil:
+			s.welcome(c)
+		case ctx.Err() != nil:
+			select {
+			case <-h.stopped:
+				return h.cause
+			default:
 				return nil
 			}
-			if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ECONNABORTED) {
-				time.Sleep(10 * time.Millisecond) // out of descriptors: a program will give one back
-				continue
-			}
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
+			time.Sleep(10 * time.Millisecond) // until somebody gives a descriptor back
+		case errors.Is(err, unix.ECONNABORTED):
+		default:
 			return fmt.Errorf("ipqueue: serve: %w", err)
 		}
-		asking <- struct{}{}
-		go func() {
-			defer func() { <-asking }()
-			defer c.Close()
-			h.greet(c)
-		}()
 	}
 }
 
-func (h *Handler) isClosed() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.closed
+// service is one Serve.
+type service struct {
+	handler *Handler
+
+	mu     sync.Mutex
+	asking map[uint32]int // by user
+}
+
+// welcome answers a client in a goroutine of its own. A user who keeps many of
+// them waiting is turned away, so that the others are not.
+func (s *service) welcome(c *net.UnixConn) {
+	a := peerOf(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.uid != 0 && s.asking[a.uid] >= maxAsking {
+		c.Close()
+		return
+	}
+	s.asking[a.uid]++
+	go func() {
+		s.handler.greet(c, a)
+		c.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.asking[a.uid]--; s.asking[a.uid] == 0 {
+			delete(s.asking, a.uid)
+		}
+	}()
 }
 
 // greet answers one client of the service's socket.
-func (h *Handler) greet(c *net.UnixConn) {
+func (h *Handler) greet(c *net.UnixConn, a asker) {
 	if c.SetDeadline(time.Now().Add(serviceTimeout)) != nil {
 		return
 	}
@@ -143,7 +108,7 @@ func (h *Handler) greet(c *net.UnixConn) {
 		}
 		respond(c, 0, body, nil)
 	default:
-		program, err := h.connect(hello, peerOf(c))
+		program, err := h.connect(hello, a)
 		if err != nil {
 			errno := unix.EIO
 			errors.As(err, &errno)
@@ -177,7 +142,7 @@ func peerOf(c *net.UnixConn) (a asker) {
 		if err != nil {
 			return
 		}
-		a = asker{known: true, uid: cred.Uid, groups: peerGroups(int(fd))}
+		a = asker{known: true, uid: cred.Uid, gid: cred.Gid, groups: peerGroups(int(fd))}
 	})
 	return a
 }

@@ -1,0 +1,127 @@
+package ipqueue
+
+import (
+	"fmt"
+	"time"
+
+	"ipq"
+	"ipq/internal/wire"
+)
+
+// feed is a kernel queue that packets come from.
+type feed struct {
+	handler *Handler
+	queue   *ipq.Queue
+	batch   ipq.Batch
+	offers  []offer
+	message wire.IPQPacket // of the packet that is being sent
+}
+
+// offer is a packet of the batch that is being worked on.
+type offer struct {
+	packet *ipq.Packet
+	family *family
+	to     *conn // nil when it is to be dropped
+	id     uint32
+	copied int
+}
+
+// openFeed takes a queue. held is how many packets the handler will hold at most.
+func openFeed(h *Handler, number uint16, held uint32) (*feed, error) {
+	f := &feed{handler: h}
+	q, err := ipq.Open(ipq.Config{
+		Queue: number,
+		// The families count for themselves, and drop what is too much. The kernel's
+		// limit leaves room for what has not reached them.
+		MaxLen:         held + max(DefaultMaxLen, held/2),
+		MaxHeld:        int(min(held, 1<<23)) + 256,
+		OnVerdictError: func(id ipq.ID, err error) { h.refused(packetID{f.queue, id}, err) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ipqueue: %w", err)
+	}
+	f.queue = q
+	return f, nil
+}
+
+// run passes packets on until the queue is closed; it returns why.
+func (f *feed) run() error {
+	for {
+		if err := f.queue.Recv(&f.batch); err != nil {
+			return err
+		}
+		f.pass()
+	}
+}
+
+// pass offers a batch to the families, sends it to their peers, and drops what
+// nobody took.
+func (f *feed) pass() {
+	f.offers = f.offers[:0]
+	for p := range f.batch.All() {
+		o := offer{packet: p, family: f.handler.family(p.Family)}
+		if o.family != nil {
+			o.family.offer(f.queue, &o)
+		}
+		f.offers = append(f.offers, o)
+	}
+	now := time.Now()
+	for rest := f.offers; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].to == rest[0].to {
+			n++
+		}
+		if rest[0].to != nil {
+			f.send(rest[:n], now)
+		}
+		rest = rest[n:]
+	}
+	for i := range f.offers {
+		if f.offers[i].to == nil {
+			_ = f.queue.SetVerdict(f.offers[i].packet.ID, ipq.Drop) // fails when the queue is closed, or the peer has answered
+		}
+	}
+}
+
+// send gives packets to their peer. Those that its socket does not take are
+// marked to be dropped.
+func (f *feed) send(offers []offer, now time.Time) {
+	c := offers[0].to
+	for len(offers) > 0 {
+		n := min(len(offers), outboxSlots)
+		c.out.mu.Lock()
+		for i := range offers[:n] {
+			f.describe(&offers[i], now)
+			head := c.layout.PutPacket(c.out.head(), &f.message)
+			c.out.add(head, offers[i].packet.Payload[:offers[i].copied])
+		}
+		sent := c.out.flush()
+		c.out.mu.Unlock()
+		for i := sent; i < n; i++ {
+			offers[i].family.refuse(&offers[i])
+		}
+		offers = offers[n:]
+	}
+}
+
+// describe fills in f.message as ip_queue did.
+func (f *feed) describe(o *offer, now time.Time) {
+	p, devices := o.packet, f.handler.devices
+	at, stamped := p.Time()
+	if !stamped {
+		at = now // ip_queue said 0, which some programs take for an error
+	}
+	in := p.In
+	if p.Hook == ipq.Postrouting {
+		in = 0 // Linux 3.4 did not tell the hook; today's kernels do
+	}
+	indev := devices.device(in)
+	f.message = wire.IPQPacket{
+		ID: uint64(o.id), Mark: uint64(p.Mark), Sec: at.Unix(), Usec: int64(at.Nanosecond() / 1000), Hook: uint32(p.Hook),
+		In: indev.name, Out: devices.device(p.Out).name, HWProtocol: p.Protocol, DataLen: uint64(o.copied),
+	}
+	if in != 0 && p.HWAddr != nil {
+		f.message.HWType = indev.hwType
+		f.message.HWAddrLen = uint8(copy(f.message.HWAddr[:], p.HWAddr))
+	}
+}

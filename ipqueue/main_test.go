@@ -1,0 +1,9 @@
+package ipqueue_test
+
+import (
+	"testing"
+
+	"ipq/internal/sandbox"
+)
+
+func TestMain(m *testing.M) { sandbox.Main(m) }
