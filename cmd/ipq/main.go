@@ -1,0 +1,79 @@
+// Ipq shows and decides packets in the kernel's own queue. See "ipq --help".
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// verbs are the commands, by what one wants; the help lists them in this order.
+var verbs = []struct {
+	intent   string
+	commands []func() *cobra.Command
+}{
+	{"Look at packets and queues", []func() *cobra.Command{newPsCommand}},
+	{"About this program", []func() *cobra.Command{newVersionCommand}},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run executes the command line and returns the exit status. When ctx ends the
+// command ends what it does in order, and has done it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	// Up to here every error is about the command line.
+	started := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !started {
+		err = usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
+	}
+	status, message := outcome(err)
+	if message != "" {
+		fmt.Fprintln(stderr, "ipq: "+message)
+	}
+	return status
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ipq",
+		Short: "show and decide packets in the kernel's own queue",
+		Long: `A firewall rule can send packets to a queue in the kernel, where a program decides
+what becomes of each: it goes on, it is dropped, or it goes on changed.`,
+		Example: `# Who owns which queue, and what was lost
+ipq ps`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetHelpFunc(help)
+	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd, nil); return nil })
+	root.CompletionOptions.HiddenDefaultCmd = false
+	for _, group := range verbs {
+		root.AddGroup(&cobra.Group{ID: group.intent, Title: group.intent + ":"})
+		for _, command := range group.commands {
+			cmd := command()
+			cmd.GroupID = group.intent
+			root.AddCommand(cmd)
+		}
+	}
+	last := verbs[len(verbs)-1].intent
+	root.SetHelpCommandGroupID(last)
+	root.SetCompletionCommandGroupID(last)
+	root.AddCommand(newManCommand())
+	return root
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func newPsCommand() *cobra.Command {
+	var out format
+	cmd := &cobra.Command{
+		Use:   "ps",
+		Short: "list every queue on this host: who owns it, what waits, what was lost",
+		Long: `Lists the queues that are bound in every network namespace that a process lives
+in, or that has a name in /run/netns. One line for each queue:
+
+  QUEUE     its number, as the rule that feeds it says
+  PID NAME  the process that reads it; - when it is not visible from here
+  MODE      what is copied to the process: packet, meta (no payload), or none,
+            in which case the kernel drops everything that comes
+  RANGE     how many bytes of each packet are copied at most
+  PACKETS   how many packets have come since it was bound (the count wraps)
+  WAITING   packets that have no verdict yet
+  FULL      packets dropped because the queue was full
+  BUFFER    packets dropped because the process read too slowly and the buffer of
+            its socket was full
+  NETNS     the network namespace; - for the one that ipq itself runs in
+
+Another user's queues can be seen by root only. Packets that the process itself
+dropped are not counted here: they are not lost.`,
+		Example: `# Who owns queue 0? What was lost?
+ipq ps
+# The same for programs
+ipq ps -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runtime.GOOS != "linux" {
+				return unableError(errors.New("packet queues exist on Linux only"))
+			}
+			queues, hidden, err := hostQueues("/proc", "/run/netns")
+			if err != nil {
+				return unableError(err)
+			}
+			if hidden != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "ipq: %s\n", hidden)
+			}
+			if out == formatJSON {
+				for _, q := range queues {
+					if err := writeJSON(cmd.OutOrStdout(), q); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			return printQueues(cmd.OutOrStdout(), queues)
+		},
+	}
+	addFormatFlag(cmd, &out)
+	return cmd
+}
+
+// hostQueue is one bound queue.
+type hostQueue struct {
+	Queue        uint16 `json:"queue"`
+	PortID       uint32 `json:"portid"`         // netlink port of the owner's socket
+	PID          int    `json:"pid,omitempty"`  // 0 when not visible
+	Name         string `json:"name,omitempty"` // of that process
+	Mode         string `json:"mode"`           // none, meta, packet
+	Range        uint32 `json:"range"`
+	Packets      uint32 `json:"packets"`
+	Waiting      uint32 `json:"waiting"`
+	QueueDropped uint32 `json:"queue_dropped"`
+	UserDropped  uint32 `json:"user_dropped"`
+	Netns        string `json:"netns,omitempty"` // a name, or "pid N" of a process in it; empty for the caller's own
+	NetnsInode   uint64 `json:"netns_inode,omitempty"`
+}
+
+func printQueues(w io.Writer, queues []hostQueue) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "QUEUE\tPID\tNAME\tMODE\tRANGE\tPACKETS\tWAITING\tFULL\tBUFFER\tNETNS")
+	for _, q := range queues {
+		pid, name, netns := "-", "-", "-"
+		if q.PID != 0 {
+			pid, name = strconv.Itoa(q.PID), printable(q.Name)
+		}
+		if q.Netns != "" {
+			netns = printable(q.Netns)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
+			q.Queue, pid, name, q.Mode, q.Range, q.Packets, q.Waiting, q.QueueDropped, q.UserDropped, netns)
+	}
+	return t.Flush()
+}
