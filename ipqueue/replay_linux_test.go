@@ -1,0 +1,408 @@
+package ipqueue_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ipq/internal/sandbox"
+	"ipq/internal/wire"
+	"ipq/ipqueue"
+)
+
+// differs names the recorded cases that today's kernel, or a socket that is not
+// netlink, answers otherwise. Each is explained in docs/ip_queue-differences.md.
+var differs = map[string]string{
+	"D7-peer-port-unbound": "a port that no socket has is given to the sender",
+	"F12-grow-to-65535":    "NFQUEUE takes at most 65,531 bytes back",
+}
+
+// TestReplay holds the handler against the recordings, with real packets through
+// the kernel's queue 0.
+func TestReplay(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	queueRules(t)
+	h, err := ipqueue.Open(ipqueue.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for _, r := range recordings(t) {
+		t.Run(r.name, func(t *testing.T) {
+			n := newTestNet(t, r.family)
+			var base ipqueue.FamilyStatus
+			for _, c := range r.cases {
+				if why, ok := differs[c.name]; ok {
+					t.Logf("%s: not as recorded: %s", c.name, why)
+					continue
+				}
+				t.Run(c.name, func(t *testing.T) {
+					p := &replay{t: t, h: h, net: n, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}, base: base}
+					defer func() { base = p.base }()
+					p.run(c)
+				})
+			}
+		})
+	}
+}
+
+// queueRules installs the rules of testdata/README.md.
+func queueRules(t *testing.T) {
+	t.Helper()
+	for _, tool := range []string{"iptables-legacy", "ip6tables-legacy"} {
+		path, err := exec.LookPath(tool)
+		sandbox.Require(t, "iptables-legacy", err == nil, "no "+tool+" in PATH; install iptables")
+		for _, rule := range []string{
+			"-A OUTPUT -p udp --dport 7001 -j QUEUE",
+			"-A INPUT -p udp --dport 7002 -j QUEUE",
+			"-t mangle -A OUTPUT -p udp --dport 7003 -j QUEUE",
+			"-A OUTPUT -p udp --dport 7003 -j QUEUE",
+			"-t mangle -A OUTPUT -p udp --dport 7004 -j MARK --set-mark 0x80000001",
+			"-A OUTPUT -p udp --dport 7004 -j QUEUE",
+			"-t mangle -A PREROUTING -p udp --dport 7005 -j QUEUE",
+			"-t mangle -A POSTROUTING -p udp --dport 7006 -j QUEUE",
+			"-A OUTPUT -p udp --dport 7007 -j NFQUEUE --queue-num 0", // 7 in the recording, which ip_queue did not mind
+		} {
+			if out, err := exec.Command(path, strings.Fields(rule)...).CombinedOutput(); err != nil {
+				t.Fatalf("%s %s: %v: %s", tool, rule, err, out)
+			}
+		}
+		t.Cleanup(func() {
+			for _, table := range []string{"filter", "mangle"} {
+				exec.Command(path, "-t", table, "-F").Run()
+			}
+		})
+	}
+}
+
+// testNet sends UDP through lo and sees what arrives.
+type testNet struct {
+	family uint8
+	host   string
+	source *net.UDPConn
+	sinks  map[string]*net.UDPConn
+	used   string // the port that was sent to last
+}
+
+func newTestNet(t testing.TB, family uint8) *testNet {
+	t.Helper()
+	n := &testNet{family: family, host: "127.0.0.1", sinks: map[string]*net.UDPConn{}}
+	if family == ipqueue.IPv6 {
+		n.host = "::1"
+	}
+	n.source = n.listen(t, n.host, "5555")
+	for port := 7001; port <= 7007; port++ {
+		n.sinks[strconv.Itoa(port)] = n.listen(t, "", strconv.Itoa(port))
+	}
+	return n
+}
+
+func (n *testNet) listen(t testing.TB, host, port string) *net.UDPConn {
+	t.Helper()
+	network := map[uint8]string{ipqueue.IPv4: "udp4", ipqueue.IPv6: "udp6"}[n.family]
+	a, err := net.ResolveUDPAddr(network, net.JoinHostPort(host, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.ListenUDP(network, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+const alphabet = "abcdefghijklmnopqrstuvwxyz"
+
+func (n *testNet) send(t testing.TB, port string, size int) {
+	t.Helper()
+	a, err := net.ResolveUDPAddr("udp", net.JoinHostPort(n.host, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.used = port
+	if _, err := n.source.WriteToUDP([]byte(strings.Repeat(alphabet, size/26+1)[:size]), a); err != nil {
+		t.Fatalf("sending %d bytes to port %s: %v", size, port, err)
+	}
+}
+
+// arrived returns the size of the datagram that has come to the port used last,
+// -1 when there is none.
+func (n *testNet) arrived(t testing.TB, wait time.Duration) int {
+	t.Helper()
+	b := make([]byte, 65536)
+	c := n.sinks[n.used]
+	if c == nil {
+		return -1
+	}
+	c.SetReadDeadline(time.Now().Add(wait))
+	size, err := c.Read(b)
+	if err != nil {
+		return -1
+	}
+	return size
+}
+
+// replay is one case.
+type replay struct {
+	t         *testing.T
+	h         *ipqueue.Handler
+	net       *testNet
+	recording recording
+	programs  map[string]*program
+	ids       map[string]uint64
+	base      ipqueue.FamilyStatus // at the last proc
+	user      int
+	maxLen    uint32
+}
+
+func (p *replay) run(c recorded) {
+	defer func() {
+		for _, prog := range p.programs {
+			prog.close()
+		}
+		p.setMaxLen(ipqueue.DefaultMaxLen)
+		p.await("the peer has left", func(s ipqueue.FamilyStatus) bool { return s.PeerPID == 0 && s.Length == 0 && s.Programs == 0 })
+		for p.net.arrived(p.t, 0) >= 0 {
+		}
+	}()
+	for i, s := range c.steps {
+		if s.verb == "udp" && i > 0 && c.steps[i-1].verb == ">" {
+			// A message had its effect when the send returned; here, when it has been
+			// answered.
+			p.programs[c.steps[i-1].fields[0]].fence()
+		}
+		p.step(s)
+		if p.t.Failed() {
+			p.t.Fatalf("at line %d: %s", s.line, s.text)
+		}
+	}
+}
+
+func (p *replay) setMaxLen(n uint32) { p.h.SetMaxLen(p.recording.family, n) }
+
+func (p *replay) status() ipqueue.FamilyStatus {
+	if p.recording.family == ipqueue.IPv6 {
+		return p.h.Status().IPv6
+	}
+	return p.h.Status().IPv4
+}
+
+// await waits until the handler's state is as it should be: it gets there some
+// time after a message was sent, where the kernel was there at once.
+func (p *replay) await(what string, ok func(ipqueue.FamilyStatus) bool) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); !ok(p.status()); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("waited in vain until %s:\n%v", what, p.status())
+		}
+	}
+}
+
+// settled waits until the kernel's queue holds just what the handler holds.
+func (p *replay) settled() {
+	p.t.Helper()
+	p.await("kernel and handler agree", func(ipqueue.FamilyStatus) bool {
+		s := p.h.Status()
+		return waiting(p.t, 0) == int(s.IPv4.Length+s.IPv6.Length)
+	})
+}
+
+// waiting is how many packets the kernel has in a queue.
+func waiting(t testing.TB, queue int) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := wire.ParseQueueTable(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range table {
+		if int(q.Number) == queue {
+			return int(q.Waiting)
+		}
+	}
+	t.Fatalf("queue %d is not bound", queue)
+	return 0
+}
+
+func (p *replay) step(s step) {
+	t := p.t
+	t.Helper()
+	switch s.verb {
+	case "open":
+		port := s.number(t, 0)
+		p.programs[s.fields[0]] = connect(t, p.h, p.recording.family, p.recording.layout, uint32(port))
+	case "close":
+		p.programs[s.fields[0]].close()
+		delete(p.programs, s.fields[0])
+		p.await("the socket is closed", func(f ipqueue.FamilyStatus) bool { return f.Programs == len(p.programs) })
+	case "user":
+		p.user = s.number(t, 0)
+		sandbox.Require(t, "users", p.user == 0 || os.Getenv("IPQ_NO_USERS") == "" && mapped(p.user), "the user namespace has one user only; run as root")
+	case "maxlen":
+		p.settled()
+		p.setMaxLen(uint32(s.number(t, 0)))
+	case "rule":
+		p.rule(s)
+	case "udp":
+		p.net.send(t, s.fields[0], s.number(t, 1))
+	case ">":
+		b, err := s.datagram(p.recording.layout, p.ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.programs[s.fields[0]].sendAs(p.user, b)
+		p.programs[s.fields[0]].last = b
+	case "<":
+		p.receive(s)
+	case "quiet":
+		p.settled()
+		p.programs[s.fields[0]].fence()
+	case "sink":
+		p.sink(s)
+	case "proc":
+		p.proc(s)
+	default:
+		t.Fatalf("unknown step %q", s.verb)
+	}
+}
+
+// mapped reports whether a user has a number in this user namespace.
+func mapped(uid int) bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		var inside, outside, n int
+		if _, err := fmt.Sscan(line, &inside, &outside, &n); err == nil && uid >= inside && uid < inside+n {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *replay) rule(s step) {
+	tool := "iptables-legacy"
+	if p.recording.family == ipqueue.IPv6 {
+		tool = "ip6tables-legacy"
+	}
+	how := map[string]string{"-": "-D", "+": "-I"}[s.fields[0]]
+	if out, err := exec.Command(tool, how, "OUTPUT", "-p", "udp", "--dport", s.fields[1], "-j", "QUEUE").CombinedOutput(); err != nil {
+		p.t.Fatalf("%s %s: %v: %s", tool, how, err, out)
+	}
+}
+
+func (p *replay) receive(s step) {
+	t, prog := p.t, p.programs[s.fields[0]]
+	t.Helper()
+	port := prog.port
+	if text, ok := s.option["pid"]; ok {
+		n, _ := strconv.Atoi(text)
+		port = uint32(n)
+	}
+	switch s.fields[1] {
+	case "ack":
+		p.want(prog, wire.AppendIPQError(nil, 0, port, prog.last))
+	case "nack":
+		errno := map[string]unix.Errno{"EPERM": unix.EPERM, "ENOENT": unix.ENOENT, "EBUSY": unix.EBUSY, "EINVAL": unix.EINVAL, "ECOMM": unix.ECOMM}[s.fields[2]]
+		h, err := wire.DecodeIPQHeader(prog.last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := wire.AppendIPQError(nil, int32(errno), port, prog.last[:h.Len])
+		if size := s.number(t, 3); len(want) != size {
+			t.Fatalf("the answer would have %d bytes, want %d", len(want), size)
+		}
+		p.want(prog, want)
+	case "packet":
+		p.packet(s, prog)
+	}
+}
+
+func (p *replay) want(prog *program, want []byte) {
+	p.t.Helper()
+	if got := prog.receive(); !bytes.Equal(got, want) {
+		p.t.Fatalf("received\n% x, want\n% x", got[:min(len(got), 200)], want[:min(len(want), 200)])
+	}
+}
+
+func (p *replay) packet(s step, prog *program) {
+	t := p.t
+	t.Helper()
+	m, payload := prog.wantPacket()
+	size := wire.IPQHeaderSize + prog.layout.PacketSize() + wire.IPQAlign(len(payload))
+	got := fmt.Sprintf("%d hook=%d data=%d", size, m.Hook, m.DataLen)
+	want := fmt.Sprintf("%s hook=%s data=%s", s.fields[3], s.option["hook"], s.option["data"])
+	if got != want {
+		t.Errorf("packet %s, want %s", got, want)
+	}
+	mark, _ := strconv.ParseUint(s.option["mark"], 0, 64)
+	if m.Mark != mark {
+		t.Errorf("mark %#x, want %#x", m.Mark, mark)
+	}
+	if in, out := cString(m.In[:]), cString(m.Out[:]); in != s.option["in"] || out != s.option["out"] {
+		t.Errorf("devices %q and %q, want %q and %q", in, out, s.option["in"], s.option["out"])
+	}
+	// Today's queue knows the protocol always; ip_queue did not where packets are
+	// born.
+	proto := fmt.Sprintf("%04x", m.HWProtocol)
+	if want := s.option["proto"]; proto != want && (want != "0000" || proto != map[uint8]string{2: "0800", 10: "86dd"}[p.recording.family]) {
+		t.Errorf("hw_protocol %s, want %s", proto, want)
+	}
+	hw := ""
+	if m.HWType != 0 || m.HWAddrLen != 0 {
+		hw = fmt.Sprintf("%d,%d,%x", m.HWType, m.HWAddrLen, m.HWAddr)
+	}
+	if hw != s.option["hw"] {
+		t.Errorf("link layer %q, want %q", hw, s.option["hw"])
+	}
+	if m.Sec == 0 {
+		t.Error("the timestamp is 0") // where ip_queue's was, and some programs broke on it
+	}
+	if m.ID == 0 || m.ID == unknownID {
+		t.Errorf("id %d", m.ID)
+	}
+	p.ids[s.fields[2]] = m.ID
+}
+
+func (p *replay) sink(s step) {
+	p.t.Helper()
+	p.settled()
+	if len(s.fields) == 0 {
+		if n := p.net.arrived(p.t, 2*time.Millisecond); n >= 0 {
+			p.t.Errorf("%d bytes arrived, want nothing", n)
+		}
+		return
+	}
+	if n := p.net.arrived(p.t, patience); n != s.number(p.t, 0) {
+		p.t.Errorf("%d bytes arrived, want %s", n, s.fields[0])
+	}
+}
+
+func (p *replay) proc(s step) {
+	p.t.Helper()
+	p.settled()
+	var last ipqueue.FamilyStatus
+	p.await("the state is "+s.text, func(f ipqueue.FamilyStatus) bool {
+		last = f
+		state := fmt.Sprintf("%d %d %d %d %d", f.PeerPID, f.CopyMode, f.CopyRange, f.Length, f.MaxLength)
+		if state != strings.Join(s.fields[:5], " ") {
+			return false
+		}
+		drops := fmt.Sprintf("%d %d", f.QueueDropped-p.base.QueueDropped, f.NetlinkDropped-p.base.NetlinkDropped)
+		return s.fields[5] == "?" || drops == strings.Join(s.fields[5:], " ")
+	})
+	p.base = last
+}
