@@ -17,6 +17,7 @@ var verbs = []struct {
 	intent   string
 	commands []func() *cobra.Command
 }{
+	{"See it work", []func() *cobra.Command{newDoctorCommand}},
 	{"Look at packets and queues", []func() *cobra.Command{newPsCommand}},
 	{"About this program", []func() *cobra.Command{newVersionCommand}},
 }

@@ -31,8 +31,8 @@ in, or that has a name in /run/netns. One line for each queue:
             its socket was full
   NETNS     the network namespace; - for the one that ipq itself runs in
 
-Another user's queues can be seen by root only. Packets that the process itself
-dropped are not counted here: they are not lost.`,
+Only root sees all queues. Packets that a process dropped by its verdict are not
+counted here: they are not lost.`,
 		Example: `# Who owns queue 0? What was lost?
 ipq ps
 # The same for programs

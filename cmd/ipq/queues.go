@@ -51,9 +51,9 @@ func hostQueues(proc, named string) (queues []hostQueue, hidden string, err erro
 	}
 	switch {
 	case unseen != 0:
-		hidden = fmt.Sprintf("%d processes could not be looked into; root sees all queues", unseen)
+		hidden = fmt.Sprintf("queues may be missing: %d processes could not be looked into for their network namespaces", unseen)
 	case len(failures) != 0:
-		hidden = fmt.Sprintf("%d network namespaces could not be looked into; root sees all queues", len(failures))
+		hidden = fmt.Sprintf("queues are missing: %d network namespaces could not be looked into", len(failures))
 	}
 	return queues, hidden, nil
 }

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"ipq"
+)
+
+// check is one line of doctor's report.
+type check struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Finding string `json:"finding"`
+	Fix     string `json:"fix,omitempty"` // the one thing to do about it
+}
+
+const (
+	stateOK   = "ok"
+	stateNote = "note" // watch works without it
+	stateFail = "fail"
+)
+
+// report is what doctor finds.
+type report struct {
+	Watch  bool        `json:"watch"` // whether "ipq watch" works here
+	Checks []check     `json:"checks"`
+	Queues []hostQueue `json:"queues"`
+}
+
+func (r *report) add(name, state, finding, fix string) {
+	r.Checks = append(r.Checks, check{name, state, finding, fix})
+	if state == stateFail {
+		r.Watch = false
+	}
+}
+
+// examine looks at this machine, as this user.
+func examine(ctx context.Context) report {
+	r := report{Watch: true}
+	if runtime.GOOS != "linux" {
+		r.add("kernel", stateFail, "this is "+runtime.GOOS+"; packet queues exist on Linux only", "use a Linux machine, or a virtual one")
+		return r
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	r.kernel(strings.TrimSpace(string(release)))
+	here := probeFeatures()
+	inside, forbidden := askInside(ctx)
+	r.privilege(here)
+	r.namespaces(forbidden)
+	switch {
+	case !here.Denied:
+		if forbidden == nil {
+			here.Watch = inside.Watch
+		}
+		r.features(here)
+		r.buffer(here)
+	case forbidden == nil:
+		r.features(inside) // the same kernel
+	default:
+		r.add("features", stateNote, "what the kernel can do cannot be found out without privilege", "run ipq doctor as root")
+	}
+	r.queues()
+	return r
+}
+
+// oldest is the first kernel whose tables go away with the process that made
+// them.
+var oldest = [2]int{5, 12}
+
+func (r *report) kernel(release string) {
+	finding := "Linux " + printable(release) + ", " + runtime.GOARCH
+	major, minor, ok := kernelVersion(release)
+	if ok && (major < oldest[0] || major == oldest[0] && minor < oldest[1]) {
+		r.add("kernel", stateFail, finding, fmt.Sprintf("upgrade to Linux %d.%d or later: before, rules do not go away with the program that made them", oldest[0], oldest[1]))
+		return
+	}
+	r.add("kernel", stateOK, finding, "")
+}
+
+// kernelVersion reads the start of a release such as "6.18.44-generic".
+func kernelVersion(release string) (major, minor int, ok bool) {
+	first, rest, _ := strings.Cut(release, ".")
+	second := rest
+	if i := strings.IndexFunc(rest, func(c rune) bool { return c < '0' || c > '9' }); i >= 0 {
+		second = rest[:i]
+	}
+	major, err1 := strconv.Atoi(first)
+	minor, err2 := strconv.Atoi(second)
+	return major, minor, err1 == nil && err2 == nil
+}
+
+func (r *report) privilege(here features) {
+	if here.Denied {
+		path, err := os.Executable()
+		if err != nil {
+			path = "ipq"
+		}
+		r.add("privilege", stateFail, "CAP_NET_ADMIN is missing in this network namespace", "run as root, or once: setcap cap_net_admin+ep "+path)
+		return
+	}
+	r.add("privilege", stateOK, "CAP_NET_ADMIN", "")
+}
+
+func (r *report) namespaces(forbidden error) {
+	if forbidden != nil {
+		// The error ends with what to change.
+		finding, fix := forbidden.Error(), "allow namespaces"
+		if i := strings.LastIndex(finding, ": "); i >= 0 {
+			finding, fix = finding[:i], finding[i+2:]
+		}
+		r.add("namespaces", stateNote, "ipq try does not work: "+finding, fix)
+		return
+	}
+	r.add("namespaces", stateOK, "a private network can be made: ipq try works", "")
+}
+
+// options are what a kernel must be built with for a flag.
+var options = map[ipq.Flags]string{
+	ipq.FlagFailOpen:        "Linux 3.6",
+	ipq.FlagConntrack:       "CONFIG_NETFILTER_NETLINK_GLUE_CT",
+	ipq.FlagGSO:             "Linux 3.10",
+	ipq.FlagUIDGID:          "Linux 3.14",
+	ipq.FlagSecurityContext: "CONFIG_NETWORK_SECMARK",
+}
+
+func (r *report) features(f features) {
+	if f.Queue != "" {
+		r.add("queue", stateFail, f.Queue, "load the module nfnetlink_queue (modprobe nfnetlink_queue), or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE")
+	} else {
+		r.add("queue", stateOK, "packets can be queued to programs (CONFIG_NETFILTER_NETLINK_QUEUE)", "")
+	}
+	switch {
+	case f.Rules != "":
+		r.add("rules", stateFail, f.Rules, "use a kernel with CONFIG_NF_TABLES and CONFIG_NFT_QUEUE (modprobe nft_queue)")
+	case f.Encoding == "native":
+		r.add("rules", stateOK, "the nft statement queue (CONFIG_NFT_QUEUE)", "")
+	default:
+		r.add("rules", stateOK, "the xtables target NFQUEUE, by nft's compatibility layer (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE)", "")
+		r.add("native rules", stateNote, "no nft statement queue, so bridged packets cannot be queued", "a kernel with CONFIG_NFT_QUEUE")
+	}
+	if f.Rules == "" && f.Watch != "" {
+		r.add("rules of watch", stateFail, f.Watch, "use a kernel with the options named")
+	}
+	if f.Queue != "" {
+		return
+	}
+	for flag := ipq.Flags(1); flag <= f.Lacking; flag <<= 1 {
+		if f.Lacking&flag != 0 {
+			r.add(flag.String(), stateNote, "packets come without it", "a kernel with "+options[flag])
+		}
+	}
+}
+
+func (r *report) buffer(f features) {
+	if f.Queue != "" {
+		return
+	}
+	if f.Buffer < bufferWanted {
+		r.add("buffer", stateNote, fmt.Sprintf("a socket gets %d bytes of the %d that it asks for: bursts may be lost", f.Buffer, bufferWanted),
+			fmt.Sprintf("sysctl -w net.core.rmem_max=%d", bufferWanted))
+		return
+	}
+	r.add("buffer", stateOK, fmt.Sprintf("a socket gets the %d bytes that it asks for", bufferWanted), "")
+}
+
+func (r *report) queues() {
+	queues, hidden, err := hostQueues("/proc", "/run/netns")
+	asRoot := ""
+	if os.Geteuid() != 0 {
+		asRoot = "run ipq doctor as root to see who owns which queue"
+	}
+	switch {
+	case err != nil:
+		r.add("queues", stateNote, err.Error(), asRoot)
+	case hidden != "":
+		r.add("queues", stateNote, hidden, asRoot)
+	case len(queues) == 0:
+		r.add("queues", stateOK, "none is bound", "")
+	}
+	r.Queues = queues
+	for _, q := range queues {
+		name := "queue " + strconv.Itoa(int(q.Queue))
+		if q.Netns != "" {
+			name += " in " + printable(q.Netns)
+		}
+		owner := "of a process that is not visible from here"
+		if q.PID != 0 {
+			owner = fmt.Sprintf("of process %d (%s)", q.PID, printable(q.Name))
+		}
+		switch {
+		case q.Mode == "none":
+			r.add(name, stateNote, owner+", in mode none: the kernel drops everything that comes", "that program must set a copy mode")
+		case q.QueueDropped != 0:
+			r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because it was full", owner, q.QueueDropped), "that program must answer faster, or set a larger maximum length")
+		case q.UserDropped != 0:
+			r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because its socket's buffer was full", owner, q.UserDropped), "that program must read faster, or set a larger receive buffer")
+		default:
+			r.add(name, stateOK, owner+", nothing lost", "")
+		}
+	}
+}

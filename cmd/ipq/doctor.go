@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func newDoctorCommand() *cobra.Command {
+	var out format
+	var inside bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "can this machine queue packets, and what has to change?",
+		Long: `Tries what ipq needs, as this user, and says of each thing whether it works:
+
+  ok    it works
+  note  ipq watch works without it
+  FAIL  ipq watch does not work without it
+
+and of what does not, the one thing to do about it. Nobody's packets are touched.
+The exit status is 0 only when ipq watch would work, else 2.`,
+		Example: `# Why does ipq watch not work?
+ipq doctor
+# For a program that sets up machines
+ipq doctor -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if inside {
+				f, err := probeInside()
+				if err != nil {
+					return unableError(err)
+				}
+				return writeJSON(cmd.OutOrStdout(), f)
+			}
+			r := examine(cmd.Context())
+			var err error
+			if out == formatJSON {
+				err = writeJSON(cmd.OutOrStdout(), r)
+			} else {
+				err = r.print(cmd.OutOrStdout())
+			}
+			if err == nil && !r.Watch {
+				err = exitWith(exitUnable)
+			}
+			return err
+		},
+	}
+	addFormatFlag(cmd, &out)
+	cmd.Flags().BoolVar(&inside, insideFlag, false, "")
+	cmd.Flags().MarkHidden(insideFlag)
+	return cmd
+}
+
+// print writes the report for a person.
+func (r report) print(w io.Writer) error {
+	width := 0
+	for _, c := range r.Checks {
+		width = max(width, len(c.Name))
+	}
+	color := colors(w)
+	var failed int
+	for _, c := range r.Checks {
+		state := c.State
+		if state == stateFail {
+			state = "FAIL"
+			failed++
+		}
+		fmt.Fprintf(w, "%s  %-*s  %s\n", color(c.State, fmt.Sprintf("%-4s", state)), width, c.Name, printable(c.Finding))
+		if c.Fix != "" {
+			fmt.Fprintf(w, "%s  fix: %s\n", strings.Repeat(" ", 4+2+width), printable(c.Fix))
+		}
+	}
+	conclusion := "ipq watch works here."
+	if !r.Watch {
+		conclusion = fmt.Sprintf("ipq watch does not work here: %d of %d checks failed.", failed, len(r.Checks))
+	}
+	_, err := fmt.Fprintln(w, conclusion)
+	return err
+}
+
+// colors returns a function that colours a text by the state of its check, if w
+// is a terminal and its user wants that.
+func colors(w io.Writer) func(state, text string) string {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return func(_, text string) string { return text }
+	}
+	code := map[string]string{stateOK: "32", stateNote: "33", stateFail: "31"}
+	return func(state, text string) string { return "\x1b[" + code[state] + "m" + text + "\x1b[0m" }
+}
