@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* Getting a descriptor from the queue handler in user space. */
+#include "internal.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define DEFAULT_PATH "/run/ipq/ipq.sock"
+
+/* A service that is there and does not answer must not hang the program. */
+#define PATIENCE 5 /* seconds */
+
+#define VERSION 1
+
+struct hello {
+	char magic[4];
+	unsigned char version;
+	unsigned char family;
+	unsigned char word_size; /* bits in a long: it shapes every message */
+	unsigned char zero;
+	__u32 pid;
+	__u32 reserved;
+};
+
+struct answer {
+	char magic[4];
+	__s32 error;
+};
+
+/* NULL unless the environment names a path that may be trusted. */
+static const char *path_from_environment(void)
+{
+	/* Not in a set-id program: whoever starts it could serve it lies. */
+	const char *path = secure_getenv("IPQ_SOCKET");
+
+	return path && *path ? path : NULL;
+}
+
+static int remaining_ms(const struct timespec *start)
+{
+	struct timespec now;
+	long ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = PATIENCE * 1000L - (long)(now.tv_sec - start->tv_sec) * 1000L -
+	     (now.tv_nsec - start->tv_nsec) / 1000000L;
+	return ms > 0 ? (int)ms : 0;
+}
+
+/* The service accepts from a backlog, so connecting may have to wait. */
+static int connect_to(const char *path, const struct timespec *start)
+{
+	struct sockaddr_un address;
+	struct timeval patience;
+	size_t length = strlen(path);
+	int fd;
+
+	memset(&address, 0, sizeof address);
+	address.sun_family = AF_UNIX;
+	if (length >= sizeof address.sun_path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(address.sun_path, path, length);
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	patience.tv_sec = PATIENCE;
+	patience.tv_usec = 0;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	while (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+		if (errno == EINTR && remaining_ms(start) > 0)
+			continue;
+		if (errno == EAGAIN || errno == EINTR)
+			errno = ETIMEDOUT;
+		return libipq_close(fd);
+	}
+	return fd;
+}
+
+static int wait_for_answer(int fd, const struct timespec *start)
+{
+	struct pollfd p;
+	int n;
+
+	p.fd = fd;
+	p.events = POLLIN;
+	do {
+		n = poll(&p, 1, remaining_ms(start));
+	} while (n < 0 && errno == EINTR);
+	if (n == 0)
+		errno = ETIMEDOUT;
+	return n > 0 ? 0 : -1;
+}
+
+/* Returns the descriptor in the answer, or -1 with errno set. */
+static int receive_descriptor(int fd)
+{
+	/* Room for exactly one descriptor: the kernel closes what does not fit. */
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct answer answer;
+	struct iovec vector;
+	struct msghdr message;
+	struct cmsghdr *c;
+	ssize_t n;
+	int got = -1;
+
+	vector.iov_base = &answer;
+	vector.iov_len = sizeof answer;
+	memset(&message, 0, sizeof message);
+	message.msg_iov = &vector;
+	message.msg_iovlen = 1;
+	message.msg_control = control.bytes;
+	message.msg_controllen = CMSG_LEN(sizeof(int));
+
+	/* Not close-on-exec: a netlink socket of libipq never was. */
+	do {
+		n = recvmsg(fd, &message, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -1;
+	c = CMSG_FIRSTHDR(&message);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&got, CMSG_DATA(c), sizeof got);
+
+	if (n == 0)
+		errno = ECONNRESET;
+	else if (n != sizeof answer || memcmp(answer.magic, "ipqa", 4) != 0 || answer.error < 0)
+		errno = EPROTO;
+	else if (answer.error > 0)
+		errno = answer.error;
+	else if (got >= 0)
+		return got;
+	else
+		errno = message.msg_flags & MSG_CTRUNC ? EMFILE : EPROTO;
+	return got >= 0 ? libipq_close(got) : -1;
+}
+
+int libipq_ask_handler(int family, __u32 pid, int absent)
+{
+	const char *path = path_from_environment();
+	struct timespec start;
+	struct hello hello;
+	int fd, got = -1;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	fd = connect_to(path ? path : DEFAULT_PATH, &start);
+	if (fd < 0) {
+		if (!path && errno == ENOENT)
+			errno = absent;
+		return -1;
+	}
+	memset(&hello, 0, sizeof hello);
+	memcpy(hello.magic, "ipqh", 4);
+	hello.version = VERSION;
+	hello.family = (unsigned char)family;
+	hello.word_size = (unsigned char)(sizeof(long) * 8);
+	hello.pid = pid;
+	if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello &&
+	    wait_for_answer(fd, &start) == 0)
+		got = receive_descriptor(fd);
+	if (got < 0)
+		return libipq_close(fd);
+
+	/* Onto the number that a plain socket() would have had. */
+	if (dup2(got, fd) == fd) {
+		close(got);
+		return fd;
+	}
+	close(fd);
+	return got;
+}
