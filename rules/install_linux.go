@@ -1,0 +1,158 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/google/nftables"
+
+	"ipq/internal/nlsock"
+)
+
+// Table is an installed plan. Its methods may be called from any goroutine.
+type Table struct {
+	name     string
+	encoding Encoding
+	specs    []tableSpec
+
+	mu     sync.Mutex
+	conn   *nftables.Conn // nil when closed; the kernel removes the tables with its socket
+	tables []*nftables.Table
+	queues *os.File // the namespace's queues; nil when they could not be opened
+}
+
+// Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end of
+// the process. Bind the queue first: see the package's text on locking oneself out.
+//
+// The error says what the kernel refused and why it may have; errors.Is finds [ErrInvalid] in it, or the kernel's errno:
+// EPERM without CAP_NET_ADMIN. On other systems than Linux it is errors.ErrUnsupported. Requires at least Linux 5.12.
+func Install(p Plan) (*Table, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	t := &Table{encoding: p.Encoding}
+	if err := inNetns(p.Netns, t.open); err != nil {
+		t.Close()
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if err := t.install(p); err != nil {
+		t.Close()
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	return t, nil
+}
+
+// inNetns runs fn in the network namespace of path, or where the caller is.
+func inNetns(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	return nlsock.InNetns(path, fn)
+}
+
+// open opens what belongs to the network namespace of the calling thread.
+func (t *Table) open() error {
+	conn, err := dial()
+	if err != nil {
+		return err
+	}
+	t.conn = conn
+	// Not having it is no reason to fail: it may be that no program has used a queue yet.
+	t.queues, _ = os.Open(queuesPath)
+	return nil
+}
+
+func dial() (*nftables.Conn, error) {
+	// Lasting, because the tables live as long as the socket that made them.
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", explain(err))
+	}
+	return conn, nil
+}
+
+func (t *Table) install(p Plan) error {
+	port, err := t.conn.GetPortID()
+	if err != nil {
+		return err
+	}
+	if t.encoding == 0 {
+		if t.encoding, err = probe(t.conn, port); err != nil {
+			return err
+		}
+	}
+	t.name = tableName(port)
+	if err := t.add(p.compile(t.encoding, t.name)); err != nil {
+		return fmt.Errorf("install table %s: %w", t.name, p.explain(t.encoding, err))
+	}
+	return nil
+}
+
+// tableName is unique in a network namespace, as the port ids of its sockets are. The first socket's is the process id.
+func tableName(port uint32) string { return fmt.Sprintf("ipq-%d", port) }
+
+func (t *Table) add(specs []tableSpec) error {
+	t.specs = specs
+	e := encoder{t.conn, t.encoding}
+	for _, spec := range specs {
+		table, err := e.add(spec)
+		if err != nil {
+			return err
+		}
+		t.tables = append(t.tables, table)
+	}
+	return t.conn.Flush()
+}
+
+// Remove takes the rules out, so that nothing more is queued, waits until every queue of the network namespace is empty,
+// and then removes the rest. Keep answering packets meanwhile. It waits until ctx ends, and at most one second; when packets
+// are still queued then, the error is [ErrStillQueued]. Where the queues cannot be looked at it waits the whole time. The rules
+// are gone in any case; after Remove or Close it does nothing.
+func (t *Table) Remove(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return nil
+	}
+	defer t.close()
+	for _, table := range t.tables {
+		t.conn.FlushTable(table) // its rules; the chains stay
+	}
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("rules: remove the rules of table %s: %w", t.name, explain(err))
+	}
+	waiting := t.drain(ctx)
+	for _, table := range t.tables {
+		t.conn.DelTable(table)
+	}
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("rules: remove table %s: %w", t.name, explain(err))
+	}
+	if waiting != 0 {
+		return fmt.Errorf("rules: table %s is removed, but %w: the kernel has dropped the %d that waited", t.name, ErrStillQueued, waiting)
+	}
+	return nil
+}
+
+// Close removes the rules at once. The kernel then drops every packet that waits in any queue of the network namespace:
+// see Remove.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.close()
+}
+
+func (t *Table) close() error {
+	if t.queues != nil {
+		t.queues.Close()
+		t.queues = nil
+	}
+	if t.conn == nil {
+		return nil
+	}
+	err := t.conn.CloseLasting()
+	t.conn = nil
+	return err
+}

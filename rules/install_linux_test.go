@@ -1,0 +1,420 @@
+package rules_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"ipq"
+	"ipq/internal/sandbox"
+	"ipq/rules"
+)
+
+// tables lists the tables of the namespace.
+func tables(t *testing.T) []string {
+	t.Helper()
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := conn.ListTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, table := range list {
+		names = append(names, table.Name)
+	}
+	return slices.Compact(names)
+}
+
+// With nobody at the queue packets pass where the target says so, and are dropped where it does not.
+func TestBypass(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	for way, install := range ways(t) {
+		for _, bypass := range []bool{true, false} {
+			for _, balance := range []rules.Balance{rules.BalanceFlow, rules.BalanceAddresses, rules.BalanceCPU} {
+				t.Run(fmt.Sprint(way, " ", bypass, " ", balance), func(t *testing.T) {
+					s := listen(t, "127.0.0.1:0")
+					table, err := install(rules.Plan{
+						Target: rules.Target{Queue: 930, Last: 933, Balance: balance, Bypass: bypass},
+						Chains: []rules.Chain{{Hook: rules.Output}},
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer table.Close()
+					if bypass {
+						if !s.echo(t, "nobody") {
+							t.Error("a datagram did not pass although nobody reads its queue")
+						}
+					} else {
+						s.WriteTo([]byte("nobody"), s.LocalAddr()) // may say that it was refused
+						if got, err := s.next(50 * time.Millisecond); err == nil {
+							t.Errorf("%q passed although nobody reads its queue", got)
+						}
+					}
+					if err := table.Remove(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if !s.echo(t, "after") {
+						t.Error("a datagram did not pass although the rules are removed")
+					}
+				})
+			}
+		}
+	}
+}
+
+// Flows are spread over all queues, and both directions of each go to the same one.
+func TestBalance(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	const first, last = 940, 943
+	var taps []*tap
+	for q := first; q <= last; q++ {
+		taps = append(taps, open(t, uint16(q)))
+	}
+	for way, install := range ways(t) {
+		for _, balance := range []rules.Balance{rules.BalanceFlow, rules.BalanceAddresses, rules.BalanceCPU} {
+			for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+				t.Run(fmt.Sprint(way, " ", balance, " ", address), func(t *testing.T) {
+					installed(t, install, rules.Plan{
+						Target: rules.Target{Queue: first, Last: last, Balance: balance},
+						Chains: []rules.Chain{{Hook: rules.Output}},
+					})
+					const flows = 64
+					used := make(map[int]int)
+					for i := range flows {
+						a, b := listen(t, address), listen(t, address)
+						for _, pair := range [][2]socket{{a, b}, {b, a}} {
+							if _, err := pair[0].WriteTo([]byte("balance"), pair[1].LocalAddr()); err != nil {
+								t.Fatal(err)
+							}
+							if !pair[1].gets(t, "balance") {
+								t.Fatal("a datagram did not arrive")
+							}
+						}
+						for q, tap := range taps {
+							packets, _ := tap.take()
+							used[q] += len(packets)
+							if balance != rules.BalanceCPU && len(packets) == 1 {
+								t.Errorf("flow %d went to two queues", i)
+							}
+						}
+					}
+					sum := 0
+					for _, n := range used {
+						sum += n
+					}
+					if sum != 2*flows {
+						t.Errorf("%d packets were queued, want %d: %v", sum, 2*flows, used)
+					}
+					switch balance {
+					case rules.BalanceFlow:
+						for q := range taps {
+							if used[q] == 0 { // chance: 4 in 100 million
+								t.Errorf("queue %d got none of %d flows: %v", first+q, flows, used)
+							}
+						}
+					case rules.BalanceAddresses:
+						if most := slices.Max([]int{used[0], used[1], used[2], used[3]}); most != sum {
+							t.Errorf("everything between two addresses should go to one queue: %v", used)
+						}
+					case rules.BalanceCPU:
+						for q := range taps {
+							if q >= runtime.NumCPU() && used[q] != 0 {
+								t.Errorf("queue %d is that of a CPU which is not there: %v", first+q, used)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// The rules of a process that is killed are gone when it is. Those of another stay.
+func TestKilled(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	other, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 911, Bypass: true}, Chains: []rules.Chain{{Hook: rules.Output}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), installerEnv+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	name := strings.TrimSpace(line)
+	if err != nil || !strings.HasPrefix(name, "ipq-") {
+		t.Fatalf("the other process says %q, %v", line, err)
+	}
+	if got := tables(t); !slices.Contains(got, name) || !slices.Contains(got, other.Name()) {
+		t.Fatalf("%v are installed, want %s and %s", got, name, other.Name())
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if got := tables(t); slices.Contains(got, name) || !slices.Contains(got, other.Name()) {
+		t.Errorf("%v are installed, want only %s", got, other.Name())
+	}
+}
+
+// Plans of one process do not get into each other's way, and each goes on its own.
+func TestSideBySide(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	var list []*rules.Table
+	var names []string
+	for range 3 {
+		table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 912, Bypass: true}, Chains: []rules.Chain{{Hook: rules.Output}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer table.Close()
+		list, names = append(list, table), append(names, table.Name())
+	}
+	if got := tables(t); len(got) < 3 || !subset(names, got) {
+		t.Errorf("%v are installed, want %v", got, names)
+	}
+	if err := list[1].Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := tables(t); !subset([]string{names[0], names[2]}, got) || slices.Contains(got, names[1]) {
+		t.Errorf("%v are installed, want %v without the second", got, names)
+	}
+	// Both may be called again, in any order.
+	if err := errors.Join(list[1].Close(), list[1].Remove(t.Context()), list[0].Close(), list[0].Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func subset(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// hold reads a queue and keeps the first packet back.
+func hold(t *testing.T, queue uint16) (q *ipq.Queue, held chan ipq.ID) {
+	t.Helper()
+	q, err := ipq.Open(ipq.Config{Queue: queue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held = make(chan ipq.ID, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		first := true
+		done <- q.Serve(ctx, func(p *ipq.Packet) ipq.Verdict {
+			if first {
+				first = false
+				held <- p.ID
+				return ipq.Hold
+			}
+			return ipq.Accept
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		q.Close()
+	})
+	return q, held
+}
+
+func TestRemoveWaitsForQueues(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	for way, install := range ways(t) {
+		t.Run(way, func(t *testing.T) {
+			q, held := hold(t, 931)
+			s := listen(t, "127.0.0.1:0")
+			table, err := install(rules.Plan{Target: rules.Target{Queue: 931}, Chains: []rules.Chain{{Hook: rules.Output}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer table.Close()
+			s.send(t, "held")
+			id := <-held
+
+			// Neither looking what the kernel can do nor other people's rules lose it.
+			if _, err := rules.Probe(""); err != nil {
+				t.Error(err)
+			}
+			removed := make(chan error, 1)
+			go func() { removed <- table.Remove(t.Context()) }()
+			// As soon as the rules are out nothing is queued any more: then this passes without a verdict of ours.
+			other := listen(t, "127.0.0.1:0")
+			deadline := time.Now().Add(500 * time.Millisecond)
+			for before := q.Stats().Received; ; before = q.Stats().Received {
+				if !other.echo(t, "passes") {
+					t.Fatal("a datagram did not arrive")
+				}
+				if q.Stats().Received == before {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("packets are still queued after Remove")
+				}
+			}
+			select {
+			case err := <-removed:
+				t.Fatalf("Remove returned %v with a packet in the queue", err)
+			default:
+			}
+			if !slices.Contains(tables(t), table.Name()) {
+				t.Error("the chains went with a packet in the queue")
+			}
+			if err := q.SetVerdict(id, ipq.Accept); err != nil {
+				t.Error(err)
+			}
+			if err := <-removed; err != nil {
+				t.Errorf("Remove = %v", err)
+			}
+			if !s.gets(t, "held") {
+				t.Error("the packet that waited was lost")
+			}
+			if slices.Contains(tables(t), table.Name()) {
+				t.Error("the table is still there")
+			}
+		})
+	}
+}
+
+// Remove does not wait forever, nor longer than its context, and says what it has cost.
+func TestRemoveLosesPatience(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	for i, c := range []struct {
+		limit     time.Duration
+		want, max time.Duration
+	}{{10 * time.Millisecond, 10 * time.Millisecond, 900 * time.Millisecond}, {time.Hour, time.Second, 5 * time.Second}} {
+		queue := uint16(932 + i)
+		_, held := hold(t, queue)
+		s := listen(t, "127.0.0.1:0")
+		table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: queue}, Chains: []rules.Chain{{Hook: rules.Output}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer table.Close()
+		s.send(t, "lost")
+		<-held
+		ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+		defer cancel()
+		start := time.Now()
+		err = table.Remove(ctx)
+		took := time.Since(start)
+		if !errors.Is(err, rules.ErrStillQueued) || !strings.Contains(err.Error(), "the 1 that waited") {
+			t.Errorf("Remove = %v", err)
+		}
+		if took < c.want || took > c.max {
+			t.Errorf("Remove took %v, want %v", took, c.want)
+		}
+		if slices.Contains(tables(t), table.Name()) {
+			t.Error("the table is still there")
+		}
+	}
+}
+
+func TestAnotherNamespace(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	host := net.Hosts[0]
+	var ns *os.File
+	if err := host.Do(func() (err error) { ns, err = os.Open("/proc/thread-self/ns/net"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	path := ipq.NetnsOfFile(ns)
+	if e, err := rules.Probe(path); err != nil || e == 0 {
+		t.Fatal(e, err)
+	}
+	table, err := rules.Install(rules.Plan{
+		Chains: []rules.Chain{{Hook: rules.Input, Match: []rules.Match{{Protocols: protocols(rules.UDP)}}}}, Netns: path,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if here := tables(t); slices.Contains(here, table.Name()) {
+		t.Errorf("the table is here: %v", here)
+	}
+	// Nobody reads the queue there, so the query is dropped on arrival; the ping is not.
+	for protocol, want := range map[sandbox.Protocol]bool{sandbox.DNS: false, sandbox.ICMP: true} {
+		e := sandbox.Exchange{Protocol: protocol, From: net.Router, To: host, Name: "there", Timeout: 200 * time.Millisecond}
+		if r, err := e.Do(); err != nil || r.Answered != want {
+			t.Errorf("%s: %+v, %v, want answered to be %v", protocol, r, err, want)
+		}
+	}
+	if err := table.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if r, err := (sandbox.Exchange{Protocol: sandbox.DNS, From: net.Router, To: host, Name: "again"}).Do(); err != nil || !r.Answered {
+		t.Errorf("after Remove: %+v, %v", r, err)
+	}
+	if _, err := rules.Install(rules.Plan{Chains: []rules.Chain{{}}, Netns: "/nowhere"}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("Install = %v", err)
+	}
+}
+
+// Without the capability the error says which one is missing.
+func TestWithoutCapability(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	installErr, probeErr := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends here, without its capabilities
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&head, &none[0]); err != nil {
+			installErr <- err
+			probeErr <- err
+			return
+		}
+		_, err := rules.Install(one(rules.Input, 0))
+		installErr <- err
+		_, err = rules.Probe("")
+		probeErr <- err
+	}()
+	for _, err := range []error{<-installErr, <-probeErr} {
+		if !errors.Is(err, unix.EPERM) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "needs CAP_NET_ADMIN") {
+			t.Errorf("without capabilities: %v", err)
+		}
+	}
+}
+
+// An encoding that the kernel does not have is refused with the names of the options.
+func TestMissingEncoding(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	if hasNative(t) {
+		return // and the compatibility layer is what a kernel has in any case
+	}
+	p := one(rules.Input, 0, rules.Match{States: rules.New, Except: []rules.Match{{LoopedBack: true}}})
+	p.Target.Last = 9
+	p.Encoding = rules.Native
+	_, err := rules.Install(p)
+	if !errors.Is(err, unix.ENOENT) {
+		t.Errorf("Install = %v", err)
+	}
+	for _, option := range []string{"CONFIG_NFT_QUEUE", "CONFIG_NFT_HASH", "CONFIG_NFT_CT", "CONFIG_NFT_FIB_INET"} {
+		if err == nil || !strings.Contains(err.Error(), option) {
+			t.Errorf("%v does not name %s", err, option)
+		}
+	}
+}
