@@ -109,17 +109,22 @@ func decodeTupleIP(t *Tuple, b []byte) error {
 		if !ok {
 			return a.err
 		}
-		addr, valid := netip.AddrFromSlice(v)
+		size := 4
 		switch typ {
-		case attrIPv4Src, attrIPv6Src:
-			t.Src = addr
-		case attrIPv4Dst, attrIPv6Dst:
-			t.Dst = addr
+		case attrIPv4Src, attrIPv4Dst:
+		case attrIPv6Src, attrIPv6Dst:
+			size = 16
 		default:
 			continue
 		}
-		if !valid {
-			return fmt.Errorf("address of %d bytes: %w", len(v), ErrShort)
+		if len(v) != size {
+			return fmt.Errorf("address of %d bytes instead of %d: %w", len(v), size, ErrShort)
+		}
+		addr, _ := netip.AddrFromSlice(v)
+		if typ == attrIPv4Src || typ == attrIPv6Src {
+			t.Src = addr
+		} else {
+			t.Dst = addr
 		}
 	}
 }
@@ -151,43 +156,68 @@ func decodeTupleProto(t *Tuple, b []byte) (err error) {
 	}
 }
 
-// AppendConntrack appends c as the kernel writes the inside of NFQA_CT.
+// AppendConntrack appends c as the kernel writes the inside of NFQA_CT: a zone and a mark only when they are not 0. The
+// kernel never writes a mask, it reads one.
 func AppendConntrack(b []byte, c *Conntrack) []byte {
 	b = appendTuple(b, attrCTTupleOrig, &c.Orig)
 	b = appendTuple(b, attrCTTupleReply, &c.Reply)
-	b = appendAttr32(b, attrCTStatus, c.Status)
-	b = appendAttr32(b, attrCTMark, c.Mark)
-	b = appendAttr32(b, attrCTMarkMask, c.MarkMask)
+	if c.Zone != 0 {
+		b = appendAttr16(b, attrCTZone, c.Zone)
+	}
 	b = appendAttr32(b, attrCTID, c.ID)
-	return appendAttr16(b, attrCTZone, c.Zone)
+	b = appendAttr32(b, attrCTStatus, c.Status)
+	if c.Mark != 0 {
+		b = appendAttr32(b, attrCTMark, c.Mark)
+	}
+	if c.MarkMask != 0 {
+		b = appendAttr32(b, attrCTMarkMask, c.MarkMask)
+	}
+	return b
 }
+
+const (
+	protoICMP   = 1  // IPPROTO_ICMP
+	protoICMPv6 = 58 // IPPROTO_ICMPV6
+)
 
 func appendTuple(b []byte, typ uint16, t *Tuple) []byte {
 	outer := len(b)
 	b = appendAttrHeader(b, typ|attrNested, 0)
-	if t.Src.IsValid() && t.Dst.IsValid() {
-		src, dst := uint16(attrIPv4Src), uint16(attrIPv4Dst)
-		if t.Src.Is6() {
-			src, dst = attrIPv6Src, attrIPv6Dst
-		}
-		ip := len(b)
-		b = appendAttrHeader(b, attrTupleIP|attrNested, 0)
-		b = appendAttrBytes(b, src, t.Src.AsSlice())
-		b = appendAttrBytes(b, dst, t.Dst.AsSlice())
-		closeNested(b, ip)
-	}
+	ip := len(b)
+	b = appendAttrHeader(b, attrTupleIP|attrNested, 0)
+	b = appendAddr(b, attrIPv4Src, attrIPv6Src, t.Src)
+	b = appendAddr(b, attrIPv4Dst, attrIPv6Dst, t.Dst)
+	closeNested(b, ip)
 	proto := len(b)
 	b = appendAttrHeader(b, attrTupleProto|attrNested, 0)
 	b = appendAttrBytes(b, attrProtoNum, []byte{t.Proto})
-	b = appendAttr16(b, attrProtoSrc, t.SrcPort)
-	b = appendAttr16(b, attrProtoDst, t.DstPort)
-	if t.ICMPID != 0 || t.ICMPType != 0 || t.ICMPCode != 0 {
-		b = appendAttr16(b, attrICMPID, t.ICMPID)
-		b = appendAttrBytes(b, attrICMPType, []byte{t.ICMPType})
-		b = appendAttrBytes(b, attrICMPCode, []byte{t.ICMPCode})
+	echo := t.Proto == protoICMP || t.Proto == protoICMPv6
+	if !echo || t.SrcPort != 0 || t.DstPort != 0 {
+		b = appendAttr16(b, attrProtoSrc, t.SrcPort)
+		b = appendAttr16(b, attrProtoDst, t.DstPort)
+	}
+	if echo || t.ICMPID != 0 || t.ICMPType != 0 || t.ICMPCode != 0 {
+		id, kind, code := uint16(attrICMPID), uint16(attrICMPType), uint16(attrICMPCode)
+		if t.Proto == protoICMPv6 {
+			id, kind, code = attrICMPv6ID, attrICMPv6Type, attrICMPv6Code
+		}
+		b = appendAttr16(b, id, t.ICMPID)
+		b = appendAttrBytes(b, kind, []byte{t.ICMPType})
+		b = appendAttrBytes(b, code, []byte{t.ICMPCode})
 	}
 	closeNested(b, proto)
 	closeNested(b, outer)
+	return b
+}
+
+// appendAddr appends an address under the type of its family.
+func appendAddr(b []byte, v4, v6 uint16, a netip.Addr) []byte {
+	switch {
+	case a.Is4():
+		return appendAttrBytes(b, v4, a.AsSlice())
+	case a.Is6():
+		return appendAttrBytes(b, v6, a.AsSlice())
+	}
 	return b
 }
 

@@ -18,8 +18,9 @@ const (
 	TypeDone    = 0x3 // NLMSG_DONE
 	TypeOverrun = 0x4 // NLMSG_OVERRUN
 
-	FlagRequest = 0x1 // NLM_F_REQUEST
-	FlagAck     = 0x4 // NLM_F_ACK
+	FlagRequest = 0x1   // NLM_F_REQUEST
+	FlagAck     = 0x4   // NLM_F_ACK
+	flagCapped  = 0x100 // NLM_F_CAPPED
 
 	attrNested   = 0x8000                      // NLA_F_NESTED
 	attrTypeMask = ^uint16(attrNested | 1<<14) // NLA_TYPE_MASK

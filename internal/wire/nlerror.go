@@ -23,7 +23,7 @@ func DecodeError(body []byte) (Error, error) {
 func AppendError(b []byte, e Error) []byte {
 	b = binary.NativeEndian.AppendUint32(b, HeaderSize+4+HeaderSize)
 	b = binary.NativeEndian.AppendUint16(b, TypeError)
-	b = binary.NativeEndian.AppendUint16(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, flagCapped)
 	b = binary.NativeEndian.AppendUint32(b, e.Request.Seq)
 	b = binary.NativeEndian.AppendUint32(b, e.Request.Port)
 	b = binary.NativeEndian.AppendUint32(b, uint32(-e.Errno))

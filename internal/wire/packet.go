@@ -27,6 +27,8 @@ const (
 	HasCgroup
 )
 
+const familyBridge = 7 // AF_BRIDGE
+
 // Packet is one NFQNL_MSG_PACKET, everything in host byte order. Slices point into the message.
 type Packet struct {
 	Family  uint8 // of the hook: AF_INET, AF_INET6, AF_BRIDGE
@@ -94,6 +96,11 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 		if len(v) < int(policy.min) {
 			return identified, fmt.Errorf("packet attribute %d: %w: %d bytes of %d", typ, ErrShort, len(v), policy.min)
 		}
+		if typ == attrVLAN {
+			if err := decodeVLAN(p, v); err != nil {
+				return identified, err
+			}
+		}
 		p.Fields |= policy.field
 		switch typ {
 		case attrPacketHdr:
@@ -130,10 +137,6 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 			p.GID = binary.BigEndian.Uint32(v)
 		case attrSecCtx:
 			p.SecCtx = v
-		case attrVLAN:
-			if p.VLANProto, p.VLANTCI, err = decodeVLAN(v); err != nil {
-				return identified, err
-			}
 		case attrL2Header:
 			p.L2Header = v
 		case attrPriority:
@@ -148,26 +151,35 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 	return identified, a.err
 }
 
-func decodeVLAN(b []byte) (proto, tci uint16, err error) {
+// decodeVLAN reads the attributes nested in NFQA_VLAN. It sets nothing in p if one of them cannot be read.
+func decodeVLAN(p *Packet, b []byte) error {
+	var proto, tci uint16
 	a := attrs{b: b}
 	for {
 		typ, v, ok := a.next()
 		if !ok {
-			return proto, tci, a.err
+			break
+		}
+		if typ != attrVLANProto && typ != attrVLANTCI {
+			continue
 		}
 		if len(v) < 2 {
-			return proto, tci, fmt.Errorf("VLAN attribute %d: %w", typ, ErrShort)
+			return fmt.Errorf("VLAN attribute %d: %w", typ, ErrShort)
 		}
-		switch typ {
-		case attrVLANProto:
+		if typ == attrVLANProto {
 			proto = binary.BigEndian.Uint16(v)
-		case attrVLANTCI:
+		} else {
 			tci = binary.BigEndian.Uint16(v)
 		}
 	}
+	if a.err == nil {
+		p.VLANProto, p.VLANTCI = proto, tci
+	}
+	return a.err
 }
 
-// AppendPacket appends p as the kernel would send it: only what p.Fields says is there, and interfaces that are not 0.
+// AppendPacket appends p as the kernel would send it: only what p.Fields says is there, and interfaces that are not 0. Like
+// the kernel's own, the message is not padded after the payload.
 func AppendPacket(b []byte, p *Packet) []byte {
 	start := len(b)
 	b = appendHeader(b, TypePacket, 0, 0, p.Family, p.Queue)
@@ -175,28 +187,9 @@ func AppendPacket(b []byte, p *Packet) []byte {
 	b = binary.BigEndian.AppendUint32(b, p.ID)
 	b = binary.BigEndian.AppendUint16(b, p.HWProto)
 	b = Pad(append(b, p.Hook))
-	for _, x := range [...]struct {
-		typ uint16
-		v   uint32
-		set bool
-	}{
-		{attrIn, p.In, p.In != 0},
-		{attrPhysIn, p.PhysIn, p.PhysIn != 0},
-		{attrOut, p.Out, p.Out != 0},
-		{attrPhysOut, p.PhysOut, p.PhysOut != 0},
-		{attrMark, p.Mark, p.Fields&HasMark != 0},
-		{attrPriority, p.Priority, p.Fields&HasPriority != 0},
-		{attrUID, p.UID, p.Fields&HasUID != 0},
-		{attrGID, p.GID, p.Fields&HasGID != 0},
-		{attrCgroup, p.CgroupClass, p.Fields&HasCgroup != 0},
-		{attrCTInfo, p.CTInfo, p.Fields&HasCTInfo != 0},
-		{attrCapLen, p.CapLen, p.Fields&HasCapLen != 0},
-		{attrSKBInfo, p.SKBInfo, p.Fields&HasSKBInfo != 0},
-	} {
-		if x.set {
-			b = appendAttr32(b, x.typ, x.v)
-		}
-	}
+	b = appendDevices(b, p)
+	b = append32(b, p, attrMark, p.Mark)
+	b = append32(b, p, attrPriority, p.Priority)
 	if p.Fields&HasHWAddr != 0 {
 		b = appendAttrHeader(b, attrHWAddr, 12)
 		b = binary.BigEndian.AppendUint16(b, uint16(min(len(p.HWAddr), 8)))
@@ -206,30 +199,62 @@ func AppendPacket(b []byte, p *Packet) []byte {
 	}
 	if p.Fields&HasVLAN != 0 {
 		b = appendAttrHeader(b, attrVLAN|attrNested, 16)
-		b = appendAttrHeader(b, attrVLANTCI, 2)
-		b = Pad(binary.BigEndian.AppendUint16(b, p.VLANTCI))
-		b = appendAttrHeader(b, attrVLANProto, 2)
-		b = Pad(binary.BigEndian.AppendUint16(b, p.VLANProto))
+		b = appendAttr16(b, attrVLANTCI, p.VLANTCI)
+		b = appendAttr16(b, attrVLANProto, p.VLANProto)
 	}
+	b = appendBytes(b, p, attrL2Header, p.L2Header)
 	if p.Fields&HasTimestamp != 0 {
 		b = appendAttrHeader(b, attrTimestamp, 16)
 		b = binary.BigEndian.AppendUint64(b, p.Sec)
 		b = binary.BigEndian.AppendUint64(b, p.Usec)
 	}
-	for _, x := range [...]struct {
-		typ   uint16
-		v     []byte
-		field Fields
-	}{
-		{attrL2Header, p.L2Header, HasL2Header},
-		{attrSecCtx, p.SecCtx, HasSecCtx},
-		{attrCT | attrNested, p.CT, HasCT},
-		{attrPayload, p.Payload, HasPayload},
-	} {
-		if p.Fields&x.field != 0 {
-			b = appendAttrHeader(b, x.typ, len(x.v))
-			b = Pad(append(b, x.v...))
-		}
+	b = append32(b, p, attrUID, p.UID)
+	b = append32(b, p, attrGID, p.GID)
+	b = append32(b, p, attrCgroup, p.CgroupClass)
+	b = appendBytes(b, p, attrSecCtx, p.SecCtx)
+	b = appendBytes(b, p, attrCT, p.CT)
+	b = append32(b, p, attrCTInfo, p.CTInfo)
+	b = append32(b, p, attrCapLen, p.CapLen)
+	b = append32(b, p, attrSKBInfo, p.SKBInfo)
+	if p.Fields&HasPayload != 0 {
+		b = appendAttrHeader(b, attrPayload, len(p.Payload))
+		b = append(b, p.Payload...)
 	}
 	return finish(b, start, 0)
+}
+
+// appendDevices appends the interfaces. Of a bridge the kernel names the port first.
+func appendDevices(b []byte, p *Packet) []byte {
+	devices := [...]struct {
+		typ   uint16
+		index uint32
+	}{{attrIn, p.In}, {attrPhysIn, p.PhysIn}, {attrOut, p.Out}, {attrPhysOut, p.PhysOut}}
+	if p.Family == familyBridge {
+		devices[0], devices[1] = devices[1], devices[0]
+		devices[2], devices[3] = devices[3], devices[2]
+	}
+	for _, d := range devices {
+		if d.index != 0 {
+			b = appendAttr32(b, d.typ, d.index)
+		}
+	}
+	return b
+}
+
+// append32 appends an attribute that p.Fields says is there.
+func append32(b []byte, p *Packet, typ uint16, v uint32) []byte {
+	if p.Fields&attrPolicy[typ].field == 0 {
+		return b
+	}
+	return appendAttr32(b, typ, v)
+}
+
+func appendBytes(b []byte, p *Packet, typ uint16, v []byte) []byte {
+	if p.Fields&attrPolicy[typ].field == 0 {
+		return b
+	}
+	if typ == attrCT {
+		typ |= attrNested
+	}
+	return appendAttrBytes(b, typ, v)
 }
