@@ -1,0 +1,210 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ipq"
+	"ipq/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	if queue := os.Getenv(ownerEnv); queue != "" {
+		os.Exit(own(queue))
+	}
+	sandbox.Main(suite{m})
+}
+
+// ownerEnv makes the test binary own a queue, in the namespace that it is
+// started in, until its input ends.
+const ownerEnv = "IPQ_TEST_OWNER"
+
+func own(queue string) int {
+	n, _ := strconv.Atoi(queue)
+	q, err := ipq.Open(ipq.Config{Queue: uint16(n), Mode: ipq.ModeMeta})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer q.Close()
+	fmt.Println("owned")
+	os.Stdin.Read(make([]byte, 1))
+	return 0
+}
+
+// suite removes the command that the tests have built.
+type suite struct{ m *testing.M }
+
+func (s suite) Run() int {
+	code := s.m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	return code
+}
+
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// binary builds the command, once, as it is installed: without cgo.
+func binary(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "ipq-test-"); built.err != nil {
+			return
+		}
+		os.Chmod(built.dir, 0o755) // other users run it, too
+		cmd := exec.Command("go", "build", "-o", built.dir, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%s%w", out, err)
+		}
+	})
+	if built.err != nil {
+		t.Fatalf("build the command: %v", built.err)
+	}
+	return filepath.Join(built.dir, "ipq")
+}
+
+// ended is what a command has left behind.
+type ended struct {
+	status         int
+	stdout, stderr string
+}
+
+func (e ended) lines() []string { return strings.Split(strings.TrimSuffix(e.stdout, "\n"), "\n") }
+
+func (e ended) last() string { l := e.lines(); return l[len(l)-1] }
+
+// patience bounds every run of the command, also on a busy machine.
+const patience = 60 * time.Second
+
+// ipq runs the command to its end.
+func run(t *testing.T, args ...string) ended {
+	t.Helper()
+	return wait(t, prepare(t, args...))
+}
+
+func prepare(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	return program(t, binary(t), args...)
+}
+
+// program prepares a run of any program.
+func program(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return exec.CommandContext(ctx, name, args...)
+}
+
+func wait(t *testing.T, cmd *exec.Cmd) ended {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	if !cmd.ProcessState.Exited() {
+		t.Fatalf("%v: %v\n%s%s", cmd.Args, err, &stdout, &stderr)
+	}
+	return ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// objects parses one JSON value from each line.
+func objects[T any](t *testing.T, text string) []T {
+	t.Helper()
+	var list []T
+	for line := range strings.Lines(text) {
+		var v T
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string // in stderr, or in stdout if the status is 0
+	}{
+		{nil, 0, "Examples:"},
+		{[]string{"--help"}, 0, "Examples:"},
+		{[]string{"help", "ps"}, 0, "ipq ps -o json"},
+		{[]string{"ps", "-h"}, 0, "ipq ps -o json"},
+		{[]string{"version"}, 0, "linux"},
+		{[]string{"completion", "bash"}, 0, "complete"},
+		{[]string{"nosuch"}, 64, `"nosuch"`},
+		{[]string{"--nosuch"}, 64, "--nosuch"},
+		{[]string{"ps", "--nosuch"}, 64, "ipq ps --help"},
+		{[]string{"ps", "extra"}, 64, `"extra"`},
+		{[]string{"ps", "-o", "xml"}, 64, "want text or json"},
+		{[]string{"ps", "-o"}, 64, "needs an argument"},
+		{[]string{"man"}, 64, "arg"},
+		{[]string{"man", "/dev/null/x"}, 1, "/dev/null"},
+	} {
+		e := run(t, c.args...)
+		text := e.stderr
+		if c.status == 0 {
+			text = e.stdout
+		}
+		if e.status != c.status || !strings.Contains(text, c.says) {
+			t.Errorf("ipq %q: status %d, want %d and %q:\n%s%s", c.args, e.status, c.status, c.says, e.stdout, e.stderr)
+		}
+		if c.status != 0 && (e.stdout != "" || strings.Count(e.stderr, "\n") != 1 || !strings.HasPrefix(e.stderr, "ipq: ")) {
+			t.Errorf("ipq %q: an error is one line on stderr, not:\n%s%s", c.args, e.stdout, e.stderr)
+		}
+	}
+}
+
+// Every command shows what to type before anything else.
+func TestHelpBeginsWithExamples(t *testing.T) {
+	for _, name := range commands(t) {
+		e := run(t, name, "--help")
+		if l := e.lines(); len(l) < 4 || l[2] != "Examples:" || !strings.Contains(e.stdout, "      ipq "+name) {
+			t.Errorf("ipq %s --help:\n%s", name, e.stdout)
+		}
+	}
+}
+
+// commands are the names that the help lists, but for those of the ipq.
+func commands(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, line := range run(t).lines() {
+		if name, _, ok := strings.Cut(strings.TrimPrefix(line, "  "), " "); ok && strings.HasPrefix(line, "  "+name+"  ") &&
+			name != "" && name != "completion" && name != "help" && !strings.HasPrefix(name, "-") {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 3 {
+		t.Fatalf("the help lists only %q", names)
+	}
+	return names
+}
+
+func TestVersion(t *testing.T) {
+	v := objects[map[string]any](t, run(t, "version", "-o", "json").stdout)
+	if len(v) != 1 || v[0]["version"] == "" || v[0]["go"] == "" || v[0]["platform"] == "" {
+		t.Errorf("%v", v)
+	}
+}

@@ -1,0 +1,172 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ipq"
+	"ipq/internal/sandbox"
+	"ipq/rules"
+)
+
+// queueRow is what ps says of a queue.
+type queueRow struct {
+	Queue        int
+	PID          int
+	Name         string
+	Mode         string
+	Range        int
+	Packets      int
+	Waiting      int
+	QueueDropped int `json:"queue_dropped"`
+	UserDropped  int `json:"user_dropped"`
+	Netns        string
+	NetnsInode   uint64 `json:"netns_inode"`
+}
+
+func psRow(t *testing.T, queue int) (row queueRow, ok bool) {
+	t.Helper()
+	e := run(t, "ps", "-o", "json")
+	if e.status != 0 {
+		t.Fatalf("status %d: %s", e.status, e.stderr)
+	}
+	for _, row := range objects[queueRow](t, e.stdout) {
+		if row.Queue == queue {
+			return row, true
+		}
+	}
+	return queueRow{}, false
+}
+
+func commOf(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Packets that wait, and packets that were dropped because the queue was full,
+// are in ps's table.
+func TestPs(t *testing.T) {
+	sandbox.RequireQueue(t)
+	if row, ok := psRow(t, 4711); ok {
+		t.Fatalf("a queue that nobody has bound: %+v", row)
+	}
+	n := sandbox.Setup(t, 1)
+	q, err := ipq.Open(ipq.Config{Queue: 4711, Range: 100, MaxLen: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	table, err := rules.Install(rules.Plan{
+		Target: rules.Target{Queue: 4711},
+		Chains: []rules.Chain{{Hook: rules.Output, Match: []rules.Match{{Protocols: []rules.Protocol{rules.ICMP}}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	for range 3 {
+		r, err := sandbox.Exchange{From: n.Router, To: n.Hosts[0], Name: "waits", Timeout: time.Millisecond}.Do()
+		if err != nil || r.Arrived {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	pid := os.Getpid()
+	row, _ := psRow(t, 4711)
+	row.NetnsInode = 0
+	want := queueRow{Queue: 4711, PID: pid, Name: commOf(t, pid), Mode: "packet", Range: 100, Packets: 2, Waiting: 2, QueueDropped: 1}
+	if row != want {
+		t.Errorf("%+v, want %+v", row, want)
+	}
+
+	e := run(t, "ps")
+	found := false
+	for _, line := range e.lines() {
+		f := strings.Fields(line)
+		found = found || len(f) == 10 && f[0] == "4711" && f[1] == strconv.Itoa(pid) && f[3] == "packet" && f[6] == "2" && f[7] == "1" && f[9] == "-"
+	}
+	if !found || !strings.HasPrefix(e.stdout, "QUEUE ") {
+		t.Errorf("the text does not say the same:\n%s", e.stdout)
+	}
+}
+
+// A queue in another network namespace is found by the process that lives there.
+func TestPsOtherNamespace(t *testing.T) {
+	sandbox.RequireQueue(t)
+	n := sandbox.Setup(t, 1)
+	owner := ownerOf(t, 4712)
+	stdin, stdout := pipes(t, owner)
+	if err := n.Hosts[0].Start(owner); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stdin.Close()
+		owner.Wait()
+	}()
+	if line, err := stdout.ReadString('\n'); line != "owned\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	row, _ := psRow(t, 4712)
+	if row.PID != owner.Process.Pid || row.Mode != "meta" || row.Netns != fmt.Sprintf("pid %d", row.PID) || row.NetnsInode == 0 {
+		t.Errorf("%+v; the owner is process %d", row, owner.Process.Pid)
+	}
+}
+
+// ownerOf prepares a process that owns a queue, where it is started.
+func ownerOf(t *testing.T, queue int) *exec.Cmd {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path)
+	cmd.Env = append(os.Environ(), ownerEnv+"="+strconv.Itoa(queue))
+	return cmd
+}
+
+func pipes(t *testing.T, cmd *exec.Cmd) (in *os.File, out *bufio.Reader) {
+	t.Helper()
+	childIn, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outFile, childOut, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, os.Stderr
+	t.Cleanup(func() {
+		for _, f := range []*os.File{childIn, in, outFile, childOut} {
+			f.Close()
+		}
+	})
+	return in, bufio.NewReader(outFile)
+}
+
+// Without privilege nothing can be seen: that is said, and is no empty table.
+func TestPsDenied(t *testing.T) {
+	sandbox.RequireQueue(t)
+	// The table belongs to the user who made the namespace, and an ordinary
+	// user, who has one uid only, cannot become another.
+	uids, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(uids))
+	sandbox.Require(t, "root", len(f) == 3 && f[2] != "1", "needs a second user")
+	cmd := prepare(t, "ps")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if e := wait(t, cmd); e.status != 2 || e.stdout != "" || !strings.Contains(e.stderr, "run as root") {
+		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
+	}
+}
