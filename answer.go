@@ -2,81 +2,74 @@ package ipq
 
 import (
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 )
 
-// answer is SetVerdict for a program that is not at its turn, or is early.
+// answer is SetVerdict, by whatever means the program calls it.
 func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 	if !v.final() {
 		return q.opError("set verdict", fmt.Errorf("packet %v: %w: %v", id, ErrInvalidVerdict, v))
 	}
 	if q.closed.Load() {
-		return q.opError("set verdict", nil)
+		return q.opError("set verdict", os.ErrClosed)
+	}
+	var judge func(uint64) error
+	if c != nil && c.Payload != nil && !c.inPlace {
+		judge = func(info uint64) error { return judgePayload(c.Payload, info, c.Raw) }
 	}
 	o := q.outbox
 	o.mu.Lock()
-	s := q.find(id)
-	if s == nil {
+	info, inTurn, err := uint64(0), false, error(ErrAnswered)
+	if id.generation == q.generation {
+		info, inTurn, err = o.claim(id.seq, judge)
+	}
+	if err != nil {
 		o.mu.Unlock()
-		return q.opError("set verdict", fmt.Errorf("packet %v: %w", id, ErrAnswered))
+		return q.opError("set verdict", fmt.Errorf("packet %v: %w", id, err))
 	}
-	if c != nil && c.Payload != nil && !c.inPlace {
-		if err := judgePayload(c.Payload, s.info.Load(), c.Raw); err != nil {
-			o.mu.Unlock()
-			return q.opError("set verdict", fmt.Errorf("packet %v: %w", id, err))
-		}
-	}
-	more := id.seq > o.cursor && o.inHand.Add(-1) != 0
-	o.add(s, v, c)
-	if !more && id.seq > o.cursor {
-		o.cursor = o.handed.Load()
-	}
-	o.mu.Unlock()
-
-	if more {
+	o.add(id.seq, info, v, c)
+	if inTurn && (q.serving.Load() || !o.answeredAll()) {
 		// The batch that is being worked on sends its answers together.
+		o.mu.Unlock()
 		q.guard.arm()
 		return nil
 	}
+	o.publish()
+	o.mu.Unlock()
 	if err := q.flushSoon(); err != nil {
 		return q.opError("set verdict", err)
 	}
 	return nil
 }
 
-// find returns the slot of a packet of this queue that is not answered, or nil.
-func (q *Queue) find(id ID) *slot {
-	if id.generation != q.generation {
-		return nil
-	}
-	return q.ledger.find(id.seq)
-}
-
 // answerDefault answers by Config.Default, if nobody has answered, and tells the program why.
 func (q *Queue) answerDefault(id ID, why error) {
 	o := q.outbox
 	o.mu.Lock()
-	s := q.find(id)
-	if s != nil {
-		o.add(s, q.cfg.Default, nil)
+	info, _, err := o.claim(id.seq, nil)
+	if err == nil {
+		o.add(id.seq, info, q.cfg.Default, nil)
 		o.counts.defaulted++
 	}
 	o.mu.Unlock()
-	if s != nil && q.cfg.OnDefault != nil {
-		q.cfg.OnDefault(id, why)
+	if err == nil {
+		q.tellDefault(id, why)
 	}
 }
 
-// answerUnentered is answerDefault for a packet that found no room in the ledger.
-func (q *Queue) answerUnentered(id ID, why error) {
+// answerUnseen answers by Config.Default a packet that was never handed out.
+func (q *Queue) answerUnseen(id ID, why error) {
 	o := q.outbox
 	o.mu.Lock()
-	a := answer{seq: id.seq, verdict: q.cfg.Default.kernel(), extra: -1}
-	o.put(a)
-	o.counts.add(a.verdict, false)
+	o.add(id.seq, 0, q.cfg.Default, nil)
 	o.counts.defaulted++
 	o.mu.Unlock()
+	q.tellDefault(id, why)
+}
+
+func (q *Queue) tellDefault(id ID, why error) {
 	if q.cfg.OnDefault != nil {
 		q.cfg.OnDefault(id, why)
 	}

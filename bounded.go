@@ -78,7 +78,7 @@ func (w *worker) run() {
 				q.guard.arm()
 			}
 		}
-		if err = q.recv(w.batch); err != nil {
+		if err = q.recv(w.batch, nil); err != nil {
 			return
 		}
 		w.next = 0
@@ -99,8 +99,8 @@ func (w *worker) expire() {
 	rest := &Batch{packets: w.batch.packets, n: w.batch.n}
 	successor := &worker{bounded: w.bounded, batch: rest, next: w.next}
 	w.q.answerDefault(p.ID, ErrHandlerTimeout)
-	w.q.turn(p.ID)
-	w.q.flush() // an error comes up again in the successor
+	w.q.finish(p, Hold) // of a packet that is answered: ends its turn
+	w.q.flush()         // an error comes up again in the successor
 	w.late <- struct{}{}
 	go successor.run()
 }

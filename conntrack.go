@@ -75,16 +75,16 @@ const (
 // for packets that are not tracked, or if it could not be read. A packet that opens a connection is not Confirmed yet:
 // the kernel enters the connection into its table only when the packet has passed all hooks.
 func (p *Packet) Conntrack() (c Conntrack, ok bool) {
-	if p.fields&Fields(wire.HasCT) == 0 {
+	if !p.Has(Fields(wire.HasCT)) {
 		return c, false
 	}
-	w, err := wire.DecodeConntrack(p.ct)
+	w, err := wire.DecodeConntrack(p.wire.CT)
 	if err != nil {
 		return c, false
 	}
 	return Conntrack{
 		Original: tuple(&w.Orig), Reply: tuple(&w.Reply),
-		State: ConntrackState(p.ctInfo), Status: ConntrackStatus(w.Status), Mark: w.Mark, Zone: w.Zone, ID: w.ID,
+		State: ConntrackState(p.wire.CTInfo), Status: ConntrackStatus(w.Status), Mark: w.Mark, Zone: w.Zone, ID: w.ID,
 	}, true
 }
 

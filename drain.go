@@ -34,7 +34,9 @@ func (q *Queue) drain(ctx context.Context) error {
 	}
 	defer q.reading.Store(false)
 	q.settle()
-	q.ledger.each(func(seq uint64) { q.answerDefault(ID{q.generation, seq}, ErrDrained) })
+	for _, seq := range q.outbox.heldPackets() {
+		q.answerDefault(ID{q.generation, seq}, ErrDrained)
+	}
 	b := new(Batch)
 	for ctx.Err() == nil {
 		err := q.recvFor(b, quiet)
@@ -46,7 +48,6 @@ func (q *Queue) drain(ctx context.Context) error {
 		}
 		for p := range b.All() {
 			q.answerDefault(p.ID, ErrDrained)
-			q.turn(p.ID)
 		}
 		if b.n == 0 && q.empty() {
 			return nil
@@ -62,7 +63,7 @@ func (q *Queue) recvFor(b *Batch, d time.Duration) error {
 	q.deadline.Lock()
 	q.conn.SetReadDeadline(time.Now().Add(d))
 	q.deadline.Unlock()
-	return q.recv(b)
+	return q.recv(b, nil)
 }
 
 // empty reports whether the kernel says that nothing waits in the queue. Where it does not say, the silence before this

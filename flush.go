@@ -70,25 +70,25 @@ func (s *sender) send(l *letters, floor uint64) error {
 	s.vector.Reset()
 	for i := 0; i < len(l.answers); {
 		a := &l.answers[i]
-		n := 1
-		for i+n < len(l.answers) && a.equal(&l.answers[i+n]) && l.answers[i+n].seq < floor {
-			n++
+		first, last := a.seq, a.last()
+		for i++; i < len(l.answers) && a.same(&l.answers[i]) && l.answers[i].last() < floor; i++ {
+			last = l.answers[i].last()
 		}
-		if n > 1 && a.seq < floor {
+		if end := min(last, floor-1); end > first {
 			s.room(0)
-			s.msgs = wire.AppendVerdictBatch(s.msgs, s.queue, a.verdict, uint32(l.answers[i+n-1].seq), a.setMark, a.mark)
-			i += n
-			continue
+			s.msgs = wire.AppendVerdictBatch(s.msgs, s.queue, a.verdict, uint32(end), a.setMark, a.mark)
+			first = end + 1
 		}
-		s.single(a, l.extras)
-		i++
+		for ; first <= last; first++ {
+			s.single(a, first, l.extras)
+		}
 	}
 	s.transmit()
 	return s.err
 }
 
-func (s *sender) single(a *answer, extras []extra) {
-	v := wire.Verdict{Queue: s.queue, Verdict: a.verdict, ID: uint32(a.seq), SetMark: a.setMark, Mark: a.mark}
+func (s *sender) single(a *answer, seq uint64, extras []extra) {
+	v := wire.Verdict{Queue: s.queue, Verdict: a.verdict, ID: uint32(seq), SetMark: a.setMark, Mark: a.mark}
 	if a.extra < 0 {
 		s.room(0)
 		s.msgs = wire.AppendVerdict(s.msgs, &v)

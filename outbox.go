@@ -1,29 +1,31 @@
 package ipq
 
 import (
-	"slices"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
 	"ipq/internal/wire"
 )
 
-// An outbox collects answers until they are sent. Any goroutine may add one; nothing waits here for the kernel, because
-// the lock is never held across a system call. Sending is flush.go.
+// An outbox knows which packets are unanswered and collects answers until they are sent (flush.go). Any goroutine may
+// add one; nobody waits here for the kernel, because the lock is never held across a system call.
+//
+// A packet that was received is in its turn until the program is done with it: its handler has returned, or the next
+// Recv was called. Turns pass in the order of ids, so cursor says which are over. What is then unanswered is held.
 type outbox struct {
-	mu     sync.Mutex
-	ledger *ledger
+	mu sync.Mutex
+
+	cursor uint64                // turns up to here are over
+	batch  atomic.Pointer[Batch] // whose turns are not over; stored by the receive loop, removed under mu
+	early  uint64                // one bit for each of batch's packets: answered before its turn was over
+	held   held
 
 	filling *letters // what the next send takes
 	spare   *letters // what the last send has emptied
+	inPlace bool     // filling, or what is being sent, refers to a receive buffer
 
-	cursor uint64   // every packet up to here is answered, or in held
-	held   []uint64 // packets up to cursor that may still be unanswered, by id; the front is pruned by floor
-	nHeld  int      // how many of them are unanswered
-
-	waiting atomic.Int32  // len(filling.answers), to be looked at without the lock
-	inHand  atomic.Int32  // packets of the last Recv that are not answered; below 0 under Serve, which keeps count itself
-	handed  atomic.Uint64 // the last packet of the last Recv
+	waiting atomic.Int32 // packets whose answers may be sent by whoever comes first; see publish
 	counts  counts
 }
 
@@ -34,10 +36,13 @@ type letters struct {
 	extras  []extra
 	arena   []byte
 	sorted  bool
+	packets int // that the answers are for
 }
 
+// An answer is for n packets with consecutive ids.
 type answer struct {
-	seq     uint64
+	seq     uint64 // of the first
+	n       uint32
 	verdict uint32 // the kernel's value
 	mark    uint32
 	setMark bool
@@ -50,16 +55,18 @@ type extra struct {
 	connMark, connMarkMask uint32
 }
 
-// plain reports whether a and b can be answered by one message.
-func (a *answer) equal(b *answer) bool {
+// same reports whether a and b can be said by one message.
+func (a *answer) same(b *answer) bool {
 	return a.verdict == b.verdict && a.setMark == b.setMark && a.mark == b.mark && a.extra < 0 && b.extra < 0
 }
+
+func (a *answer) last() uint64 { return a.seq + uint64(a.n) - 1 }
 
 type counts struct {
 	accepted, dropped, repeated, stopped, requeued, modified, defaulted uint64
 }
 
-func (c *counts) add(verdict uint32, modified bool) {
+func (c *counts) add(verdict uint32) {
 	switch verdict & 0xff {
 	case wire.NFAccept:
 		c.accepted++
@@ -72,38 +79,76 @@ func (c *counts) add(verdict uint32, modified bool) {
 	default:
 		c.requeued++
 	}
-	if modified {
-		c.modified++
-	}
 }
 
-func newOutbox(l *ledger) *outbox {
-	return &outbox{ledger: l, filling: &letters{sorted: true}, spare: &letters{sorted: true}}
+func (c *counts) answers() uint64 {
+	return c.accepted + c.dropped + c.repeated + c.stopped + c.requeued
 }
 
-// add takes the packet out of the ledger and puts its answer in. s is its slot. mu must be held.
-func (o *outbox) add(s *slot, v Verdict, c *Changes) {
-	seq, info := s.seq.Load(), s.info.Load()
-	o.ledger.leave(s)
+func newOutbox() *outbox {
+	return &outbox{filling: &letters{sorted: true}, spare: &letters{sorted: true}}
+}
+
+// claim finds a packet that is unanswered, and makes it answered. judge, if not nil, may refuse. inTurn says that its
+// turn is not over. mu must be held.
+func (o *outbox) claim(seq uint64, judge func(info uint64) error) (info uint64, inTurn bool, err error) {
 	if seq <= o.cursor {
-		o.nHeld--
+		p := o.held.find(seq)
+		if p == nil {
+			return 0, false, ErrAnswered
+		}
+		if judge != nil {
+			err = judge(p.info)
+		}
+		if err == nil {
+			o.held.remove(p)
+		}
+		return p.info, false, err
 	}
-	a := answer{seq: seq, verdict: v.kernel(), extra: -1}
-	if c != nil {
+	b := o.batch.Load()
+	if b == nil {
+		return 0, false, ErrAnswered
+	}
+	i := b.index(seq)
+	if i < 0 || o.early&(1<<i) != 0 {
+		return 0, false, ErrAnswered
+	}
+	info = b.entries[i].info
+	if judge != nil {
+		err = judge(info)
+	}
+	if err == nil {
+		o.early |= 1 << i
+	}
+	return info, true, err
+}
+
+// over ends the turn of a packet, and reports whether it was answered before. Turns end in order. mu must be held.
+func (o *outbox) over(seq uint64) (answered bool) {
+	o.cursor = seq
+	return o.early != 0 && o.early&(1<<o.batch.Load().index(seq)) != 0
+}
+
+// add puts an answer in. mu must be held, and the packet claimed or its turn over.
+func (o *outbox) add(seq, info uint64, v Verdict, c *Changes) {
+	a := answer{seq: seq, n: 1, verdict: v.kernel(), extra: -1}
+	if c != nil && (c.MarkMask != 0 || c.ConnMarkMask != 0 || c.Payload != nil) {
 		o.addChanges(&a, c, info)
 	}
-	o.put(a)
-	o.counts.add(a.verdict, c != nil && c.Payload != nil)
-}
-
-// put appends an answer. mu must be held.
-func (o *outbox) put(a answer) {
+	o.counts.add(a.verdict)
 	l := o.filling
-	if n := len(l.answers); n > 0 && l.answers[n-1].seq > a.seq {
-		l.sorted = false
+	l.packets++
+	if n := len(l.answers); n > 0 {
+		last := &l.answers[n-1]
+		if last.seq+uint64(last.n) == seq && last.same(&a) {
+			last.n++
+			return
+		}
+		if last.seq > seq {
+			l.sorted = false
+		}
 	}
 	l.answers = append(l.answers, a)
-	o.waiting.Store(int32(len(l.answers)))
 }
 
 func (o *outbox) addChanges(a *answer, c *Changes, info uint64) {
@@ -116,60 +161,51 @@ func (o *outbox) addChanges(a *answer, c *Changes, info uint64) {
 	}
 	l := o.filling
 	x := extra{payload: c.Payload, setPayload: c.Payload != nil, connMark: c.ConnMark, connMarkMask: c.ConnMarkMask}
-	if x.setPayload && !c.inPlace {
+	switch {
+	case !x.setPayload:
+	case c.inPlace:
+		o.inPlace = true
+		o.counts.modified++
+	default:
 		n := len(l.arena)
 		l.arena = append(l.arena, c.Payload...)
 		x.payload = l.arena[n:len(l.arena):len(l.arena)]
 		if !c.Raw {
 			trueChecksums(x.payload) // here, on our copy: the program's bytes are not ours to change
 		}
+		o.counts.modified++
 	}
 	a.extra = int32(len(l.extras))
 	l.extras = append(l.extras, x)
 }
 
-// hold records that the program keeps a packet that it was handed in its turn. mu must be held.
-func (o *outbox) hold(seq uint64) {
-	if len(o.held) == cap(o.held) {
-		o.held = slices.DeleteFunc(o.held, func(s uint64) bool { return o.ledger.find(s) == nil })
-	}
-	o.held = append(o.held, seq)
-	o.nHeld++
-}
-
-// floor returns a sequence number below which every packet has been answered. A range verdict answers all ids up to its
-// own, so it may only be used below. mu must be held.
+// floor returns a sequence number below which every packet is answered. A range verdict answers all ids up to its own,
+// so it may only be used below. mu must be held.
 func (o *outbox) floor() uint64 {
-	i := 0
-	for i < len(o.held) && o.ledger.find(o.held[i]) == nil {
-		i++
+	if seq, ok := o.held.first(); ok {
+		return seq
 	}
-	if i == len(o.held) {
-		o.held = o.held[:0]
-		return o.cursor + 1
-	}
-	o.held = o.held[i:]
-	return o.held[0]
+	return o.cursor + 1
 }
 
-// take swaps the collected answers out. mu must not be held; the caller must hold the sending lock until the letters are
-// sent and emptied, because a range verdict must not overtake an answer that was given before.
+// take swaps the collected answers out. The caller holds the sending lock until they are sent and given back: a range
+// verdict must not overtake an answer that was given before it.
 func (o *outbox) take() (l *letters, floor uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.waiting.Store(0)
 	if len(o.filling.answers) == 0 {
 		return nil, 0
 	}
 	l = o.filling
 	o.filling, o.spare = o.spare, nil
-	o.waiting.Store(0)
 	return l, o.floor()
 }
 
-// give returns emptied letters for reuse.
+// give returns sent letters for reuse.
 func (o *outbox) give(l *letters) {
 	const keep = 1 << 20 // of copied payloads; more than that was a burst
-	l.answers, l.sorted = l.answers[:0], true
+	l.answers, l.packets, l.sorted = l.answers[:0], 0, true
 	clear(l.extras)
 	l.extras = l.extras[:0]
 	if l.arena = l.arena[:0]; cap(l.arena) > keep {
@@ -178,4 +214,62 @@ func (o *outbox) give(l *letters) {
 	o.mu.Lock()
 	o.spare = l
 	o.mu.Unlock()
+}
+
+// rest ends the turns of the batch that was handed out last. What was not answered is held from now on; what is over
+// the bound is answered by v, and returned.
+func (o *outbox) rest(maxHeld int, v Verdict) (refused []uint64) {
+	b := o.batch.Load()
+	if b == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range b.entries {
+		switch {
+		case e.seq <= o.cursor || o.over(e.seq):
+		case o.held.len() < maxHeld:
+			o.held.add(e.seq, e.info)
+		default:
+			o.add(e.seq, e.info, v, nil)
+			o.counts.defaulted++
+			refused = append(refused, e.seq)
+		}
+	}
+	o.batch.Store(nil)
+	o.early = 0
+	return refused
+}
+
+// answeredAll ends the turns of the batch if every packet of it is answered, so that one range verdict will do. mu must
+// be held.
+func (o *outbox) answeredAll() bool {
+	b := o.batch.Load()
+	if b == nil || bits.OnesCount64(o.early) < len(b.entries) {
+		return false
+	}
+	o.cursor = b.entries[len(b.entries)-1].seq
+	o.batch.Store(nil)
+	o.early = 0
+	return true
+}
+
+// publish says that what was collected may be sent by whoever comes first. mu must be held.
+func (o *outbox) publish() int {
+	o.waiting.Store(int32(o.filling.packets))
+	return o.filling.packets
+}
+
+// buffersFree notes that everything that referred to a receive buffer has been sent.
+func (o *outbox) buffersFree() {
+	o.mu.Lock()
+	o.inPlace = false
+	o.mu.Unlock()
+}
+
+// heldPackets lists what is held.
+func (o *outbox) heldPackets() []uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.held.all()
 }

@@ -56,26 +56,22 @@ type Packet struct {
 	SecurityContext []byte // of the local socket; needs FlagSecurityContext
 
 	queue   *Queue
-	slot    []byte // the buffer that everything above points into
-	fields  Fields
-	skbInfo uint32
-	sec     uint64
-	usec    uint64
-	ct      []byte
-	ctInfo  uint32
+	slot    []byte      // the buffer that everything above points into
+	wire    wire.Packet // as it came
+	info    uint64      // what answers must know of the packet
 	changes Changes
 }
 
 // Has reports whether the kernel sent all of f.
-func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
+func (p *Packet) Has(f Fields) bool { return Fields(p.wire.Fields)&f == f }
 
 // Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while
 // something on the host has asked for stamps (a capture, a socket with SO_TIMESTAMP); ok is false otherwise.
 func (p *Packet) Time() (t time.Time, ok bool) {
-	if p.fields&HasTime == 0 {
+	if !p.Has(HasTime) {
 		return time.Time{}, false
 	}
-	return time.Unix(int64(p.sec), int64(p.usec)*1000), true
+	return time.Unix(int64(p.wire.Sec), int64(p.wire.Usec)*1000), true
 }
 
 // InName, OutName, PhysInName and PhysOutName are the names that the interfaces have now, in the queue's network
@@ -96,12 +92,12 @@ func (p *Packet) Truncated() bool { return p.Length > len(p.Payload) }
 
 // GSO reports whether the packet is a train of segments, longer than the device can send, that is not cut yet.
 // It needs FlagGSO.
-func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
+func (p *Packet) GSO() bool { return p.wire.SKBInfo&wire.SKBGSO != 0 }
 
 // ChecksumPending reports whether the transport checksum in Payload is not filled in yet, because the packet has not
 // left this host or a device checked it. The packet is in order all the same. It needs FlagGSO: without it the kernel
 // fills the checksum in first.
-func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
+func (p *Packet) ChecksumPending() bool { return p.wire.SKBInfo&wire.SKBChecksumNotReady != 0 }
 
 // Changes is what a verdict changes. What is not set stays.
 type Changes struct {
@@ -140,7 +136,7 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
 // that disagree.
 func (p *Packet) SetPayload(b []byte) error {
-	if err := judgePayload(b, p.info(), false); err != nil {
+	if err := judgePayload(b, p.info, false); err != nil {
 		return p.refuse(err)
 	}
 	b = p.place(b)
@@ -152,7 +148,7 @@ func (p *Packet) SetPayload(b []byte) error {
 // SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
 // truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
-	if err := judgePayload(b, p.info(), true); err != nil {
+	if err := judgePayload(b, p.info, true); err != nil {
 		return p.refuse(err)
 	}
 	p.changes.Payload, p.changes.Raw = p.place(b), true
@@ -215,41 +211,32 @@ func (p *Packet) Clone() *Packet {
 	c := *p
 	c.slot = nil
 	c.changes.inPlace = false
-	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.ct, &c.changes.Payload} {
+	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.wire.CT, &c.changes.Payload} {
 		*s = bytes.Clone(*s)
 	}
 	return &c
 }
 
-// fill makes p the view of a message that was received into slot.
-func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
-	*p = Packet{
-		ID:     ID{q.generation, seq},
-		Family: Family(w.Family), Hook: Hook(w.Hook), Protocol: w.HWProto,
-		Mark: w.Mark, Priority: w.Priority, UID: w.UID, GID: w.GID, CgroupClass: w.CgroupClass,
-		In: w.In, Out: w.Out, PhysIn: w.PhysIn, PhysOut: w.PhysOut,
-		Length: len(w.Payload), Payload: w.Payload, HWAddr: w.HWAddr, L2Header: w.L2Header,
-		VLAN: VLAN{w.VLANProto, w.VLANTCI}, SecurityContext: w.SecCtx,
-		queue: q, slot: slot, fields: Fields(w.Fields), skbInfo: w.SKBInfo, sec: w.Sec, usec: w.Usec, ct: w.CT, ctInfo: w.CTInfo,
-	}
-	if w.Fields&wire.HasCapLen != 0 {
-		p.Length = max(int(w.CapLen), len(w.Payload))
-	}
-}
-
-// info is what the ledger keeps of the packet for answers that come later.
-func (p *Packet) info() uint64 {
-	info := uint64(p.Mark) << 32
+// fill makes p the view of the message that was decoded into p.wire.
+func (p *Packet) fill(q *Queue, seq uint64, slot []byte) {
+	w := &p.wire
+	p.ID = ID{q.generation, seq}
+	p.Family, p.Hook, p.Protocol = Family(w.Family), Hook(w.Hook), w.HWProto
+	p.Mark, p.Priority, p.UID, p.GID, p.CgroupClass = w.Mark, w.Priority, w.UID, w.GID, w.CgroupClass
+	p.In, p.Out, p.PhysIn, p.PhysOut = w.In, w.Out, w.PhysIn, w.PhysOut
+	p.Length, p.Payload = max(int(w.CapLen), len(w.Payload)), w.Payload
+	p.HWAddr, p.L2Header, p.VLAN, p.SecurityContext = w.HWAddr, w.L2Header, VLAN{w.VLANProto, w.VLANTCI}, w.SecCtx
+	p.queue, p.slot, p.changes = q, slot, Changes{}
+	p.info = uint64(p.Mark) << 32
 	if p.Truncated() {
-		info |= infoTruncated
+		p.info |= infoTruncated
 	}
 	if p.GSO() {
-		info |= infoGSO
+		p.info |= infoGSO
 	}
 	if p.Family == Bridge {
-		info |= infoBridge
+		p.info |= infoBridge
 	}
-	return info
 }
 
 // judgePayload refuses a replacement that the packet cannot take.

@@ -24,7 +24,6 @@ type Queue struct {
 
 	conn   *nlsock.Conn
 	table  *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
-	ledger *ledger
 	outbox *outbox
 	sender sender
 	guard  guard
@@ -125,8 +124,7 @@ func (q *Queue) setUp() (err error) {
 		return err
 	}
 	q.sender = sender{conn: q.conn, queue: q.cfg.Queue, maxSend: min(maxSend, sendBuffer)}
-	q.ledger = newLedger(q.cfg.MaxHeld + batchMax)
-	q.outbox = newOutbox(q.ledger)
+	q.outbox = newOutbox()
 	q.requests.init()
 	q.guard.init(q)
 	return q.bind()

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 
 	"ipq/internal/wire"
 )
@@ -22,51 +24,46 @@ func (q *Queue) Recv(b *Batch) error {
 		return q.opError("recv from", ErrReading)
 	}
 	defer q.reading.Store(false)
-	q.settle()
-	if err := q.recv(b); err != nil {
+	if err := q.recv(b, nil); err != nil {
 		return q.opError("recv from", err)
 	}
-	q.given = q.given[:0]
-	for i := range b.n {
-		q.given = append(q.given, b.packets[i].ID.seq)
-	}
-	q.outbox.handed.Store(b.packets[b.n-1].ID.seq)
-	q.outbox.inHand.Store(int32(b.n))
 	return nil
 }
 
-// settle closes the account of the last Recv: what was not answered is held from now on.
+// settle ends the turns of the last batch.
 func (q *Queue) settle() {
-	if len(q.given) == 0 {
-		return
+	for _, seq := range q.outbox.rest(q.cfg.MaxHeld, q.cfg.Default) {
+		q.tellDefault(ID{q.generation, seq}, ErrTooManyHeld)
 	}
-	o := q.outbox
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, seq := range q.given {
-		o.cursor = seq
-		if q.ledger.find(seq) != nil {
-			o.hold(seq)
-		}
-	}
-	q.given = q.given[:0]
-	o.inHand.Store(0)
 }
 
-// recv fills b with at least one packet. The caller has the right to read.
-func (q *Queue) recv(b *Batch) error {
-	b.prepare(q.slotSize)
-	if err := q.flush(); err != nil {
-		return err
-	}
-	for b.n == 0 {
-		n, err := q.fill(b)
-		if err != nil {
-			if errors.Is(err, syscall.ENOBUFS) {
-				q.overrun(0)
-				continue
-			}
+// recv fills b with at least one packet, after the answers to those that were in it have been sent or, under load, left
+// to r. The caller has the right to read.
+func (q *Queue) recv(b *Batch, r *relay) error {
+	q.settle()
+	passed := r != nil && r.saturated(b.full()) && r.pass(b.n)
+	if !passed {
+		if err := q.flush(); err != nil {
 			return err
+		}
+		q.outbox.buffersFree()
+	}
+	b.prepare(q.slotSize)
+	for b.n == 0 {
+		n, err := q.fill(b, !passed)
+		switch {
+		case errors.Is(err, syscall.ENOBUFS):
+			q.overrun(0)
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			// Nothing waits, so nobody is in a hurry but the packets whose answers are still here.
+			if err := q.flush(); err != nil {
+				return err
+			}
+			passed = false
+			continue
 		}
 		for i := range n {
 			if err := q.take(b, i); err != nil {
@@ -75,16 +72,39 @@ func (q *Queue) recv(b *Batch) error {
 		}
 	}
 	q.tally.received.Add(uint64(b.n))
+	q.outbox.batch.Store(b)
 	return nil
 }
 
-// fill puts datagrams into b's buffers: kept ones first, then from the socket.
-func (q *Queue) fill(b *Batch) (int, error) {
+// fill puts datagrams into b's buffers: kept ones first, then from the socket, waiting for one if wait is set.
+func (q *Queue) fill(b *Batch, wait bool) (int, error) {
 	q.readMu.Lock()
 	defer q.readMu.Unlock()
-	if len(q.stash) == 0 {
-		return q.conn.Recv(b.ring)
+	if len(q.stash) > 0 {
+		return q.unstash(b), nil
 	}
+	if !wait {
+		return q.conn.TryRecv(b.ring)
+	}
+	if q.cfg.BusyPoll > 0 {
+		if n, err := q.busyPoll(b); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return q.conn.Recv(b.ring)
+}
+
+// busyPoll looks for packets again and again instead of sleeping: waking up costs more than a packet does.
+func (q *Queue) busyPoll(b *Batch) (int, error) {
+	for start := time.Now(); ; runtime.Gosched() {
+		n, err := q.conn.TryRecv(b.ring)
+		if n > 0 || err != nil || time.Since(start) > q.cfg.BusyPoll {
+			return n, err
+		}
+	}
+}
+
+func (q *Queue) unstash(b *Batch) int {
 	n := min(len(q.stash), b.ring.Len())
 	for i := range n {
 		b.ring.Put(i, q.stash[i])
@@ -93,7 +113,7 @@ func (q *Queue) fill(b *Batch) (int, error) {
 	if q.stash = q.stash[n:]; len(q.stash) == 0 {
 		q.stash = nil
 	}
-	return n, nil
+	return n
 }
 
 // take deals with the datagram in buffer i: a packet goes into b, a reply to whom it is for.
@@ -121,28 +141,25 @@ func (q *Queue) take(b *Batch, i int) error {
 }
 
 func (q *Queue) takePacket(b *Batch, datagram, body []byte) {
-	var w wire.Packet
-	identified, err := wire.DecodePacket(&w, body)
+	p := &b.packets[b.n]
+	identified, err := wire.DecodePacket(&p.wire, body)
 	if !identified {
 		q.tally.malformed.Add(1)
 		return
 	}
-	seq := extend(q.last, w.ID)
+	seq := extend(q.last, p.wire.ID)
 	if q.last != 0 && seq > q.last+1 {
 		q.overrun(seq - q.last - 1)
 	}
 	q.last = max(seq, q.last)
-	p := &b.packets[b.n]
-	p.fill(q, &w, seq, datagram[:cap(datagram)])
-	if !q.ledger.enter(seq, p.info()) {
-		q.answerUnentered(p.ID, ErrTooManyHeld)
-		return
-	}
+	p.fill(q, seq, datagram[:cap(datagram)])
 	if err != nil {
 		q.tally.malformed.Add(1)
-		q.answerDefault(p.ID, fmt.Errorf("the message could not be read: %w", err))
+		q.tally.received.Add(1)
+		q.answerUnseen(p.ID, fmt.Errorf("the message could not be read: %w", err))
 		return
 	}
+	b.entries = append(b.entries, entry{seq, p.info})
 	b.n++
 }
 

@@ -75,7 +75,8 @@ func (q *Queue) wake() {
 
 // serve is the way of every packet: received, handed to h, answered, and sent with the rest of its batch.
 func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
-	b := new(Batch)
+	b, r := new(Batch), new(relay)
+	defer r.start(q)()
 	next := 0 // of b's packets, the first that h has not seen
 	defer func() {
 		q.abandon(b, next)
@@ -84,7 +85,7 @@ func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
 		}
 	}()
 	for {
-		if err := q.recv(b); err != nil {
+		if err := q.recv(b, r); err != nil {
 			return err
 		}
 		for next = 0; next < b.n; {
@@ -115,53 +116,43 @@ func (q *Queue) call(h Handler, p *Packet) (v Verdict) {
 			}
 		}
 		q.answerDefault(p.ID, why)
-		q.turn(p.ID)
-		v = Hold // of a packet that is answered: nothing more to do
+		v = Hold // of a packet that is answered: finish only ends its turn
 	}()
 	v = h(p)
 	returned = true
 	return v
 }
 
-// finish answers p by the verdict of its handler.
+// finish ends p's turn with the verdict of its handler.
 func (q *Queue) finish(p *Packet, v Verdict) {
 	o := q.outbox
+	seq := p.ID.seq
+	var why error
 	o.mu.Lock()
-	s := q.ledger.find(p.ID.seq)
 	switch {
-	case s == nil: // answered before the handler returned
-		o.cursor = p.ID.seq
+	case o.over(seq): // answered before the handler returned
 	case v.final():
-		o.add(s, v, &p.changes)
-		o.cursor = p.ID.seq
-	case v == Hold && o.nHeld < q.cfg.MaxHeld:
-		o.cursor = p.ID.seq
-		o.hold(p.ID.seq)
+		o.add(seq, p.info, v, &p.changes)
+	case v == Hold && o.held.len() < q.cfg.MaxHeld:
+		o.held.add(seq, p.info)
 	default:
-		o.mu.Unlock()
-		why := ErrInvalidVerdict
-		if v == Hold {
+		o.add(seq, p.info, q.cfg.Default, nil)
+		o.counts.defaulted++
+		if why = ErrInvalidVerdict; v == Hold {
 			why = ErrTooManyHeld
 		}
-		q.answerDefault(p.ID, why)
-		q.turn(p.ID)
-		return
 	}
 	o.mu.Unlock()
+	if why != nil {
+		q.tellDefault(p.ID, why)
+	}
 }
 
-// turn records that a packet has had its turn and been answered.
-func (q *Queue) turn(id ID) {
-	q.outbox.mu.Lock()
-	q.outbox.cursor = id.seq
-	q.outbox.mu.Unlock()
-}
-
-// abandon answers the packets of b that h will not see.
+// abandon answers the packets of b, from the given one, that h will not see.
 func (q *Queue) abandon(b *Batch, from int) {
 	for i := from; i < b.n; i++ {
 		q.answerDefault(b.packets[i].ID, errAbandoned)
-		q.turn(b.packets[i].ID)
 	}
 	b.n = 0
+	q.settle()
 }

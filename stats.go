@@ -48,13 +48,13 @@ type tally struct {
 func (q *Queue) Stats() Stats {
 	o := q.outbox
 	o.mu.Lock()
-	c := o.counts
+	c, received := o.counts, q.tally.received.Load()
 	o.mu.Unlock()
 	s := Stats{
-		Received: q.tally.received.Load(),
+		Received: received,
 		Accepted: c.accepted, Dropped: c.dropped, Repeated: c.repeated, Stopped: c.stopped, Requeued: c.requeued,
 		Modified: c.modified, Defaulted: c.defaulted,
-		Open:      int(q.ledger.count.Load()),
+		Open:      int(received - c.answers()),
 		Malformed: q.tally.malformed.Load(), Gone: q.tally.gone.Load(), VerdictErrors: q.tally.verdictErrors.Load(),
 		Overruns:    q.tally.overruns.Load(),
 		SocketDrops: q.conn.Drops(),

@@ -26,6 +26,7 @@ type Conn struct {
 	// What the poller's callbacks work on. They are made once, so that a call allocates nothing.
 	recv struct {
 		fn    func(fd uintptr) bool
+		try   func(fd uintptr) bool
 		heads []mmsghdr
 		n     int
 		errno syscall.Errno
@@ -144,6 +145,12 @@ func wrap(fd int, netlink bool) (*Conn, error) {
 	}
 	c.rc = rc
 	c.recv.fn = c.tryRecv
+	c.recv.try = func(fd uintptr) bool {
+		if !c.tryRecv(fd) {
+			c.recv.n, c.recv.errno = 0, 0
+		}
+		return true
+	}
 	c.send.fn = c.trySend
 	return c, nil
 }
@@ -190,13 +197,7 @@ func (c *Conn) tryRecv(fd uintptr) bool {
 // TryRecv is Recv without waiting: 0 and a nil error when nothing is there.
 func (c *Conn) TryRecv(r *Ring) (int, error) {
 	c.recv.heads = r.heads
-	err := c.rc.Read(func(fd uintptr) bool {
-		if !c.tryRecv(fd) {
-			c.recv.n, c.recv.errno = 0, 0
-		}
-		return true
-	})
-	if err != nil {
+	if err := c.rc.Read(c.recv.try); err != nil {
 		return 0, c.cause(err)
 	}
 	if c.recv.errno != 0 {

@@ -31,6 +31,7 @@ func NewRing(n, size int) *Ring                 { return &Ring{} }
 func (c *Conn) Netlink() bool                   { return false }
 func (c *Conn) Port() uint32                    { return 0 }
 func (c *Conn) Recv(*Ring) (int, error)         { return 0, errOS }
+func (c *Conn) TryRecv(*Ring) (int, error)      { return 0, errOS }
 func (c *Conn) Send(*Vector) error              { return errOS }
 func (c *Conn) SetReadDeadline(time.Time) error { return errOS }
 func (c *Conn) Close() error                    { return errOS }
