@@ -62,6 +62,9 @@ type Packet struct {
 	changes Changes
 }
 
+// Queue is the queue that the packet came out of.
+func (p *Packet) Queue() *Queue { return p.queue }
+
 // Has reports whether the kernel sent all of f.
 func (p *Packet) Has(f Fields) bool { return Fields(p.wire.Fields)&f == f }
 
@@ -156,14 +159,7 @@ func (p *Packet) SetRawPayload(b []byte) error {
 }
 
 func (p *Packet) refuse(err error) error {
-	return &OpError{Op: "set payload", Queue: p.queueNumber(), Err: fmt.Errorf("packet %v: %w", p.ID, err)}
-}
-
-func (p *Packet) queueNumber() uint16 {
-	if p.queue == nil {
-		return 0
-	}
-	return p.queue.cfg.Queue
+	return p.queue.opError("set payload", fmt.Errorf("packet %v: %w", p.ID, err))
 }
 
 // place returns b inside the packet's own buffer where it fits, and makes it the packet's payload.

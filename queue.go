@@ -38,7 +38,6 @@ type Queue struct {
 	readMu  sync.Mutex
 	stash   [][]byte // packets that came while an acknowledgement was waited for
 	last    uint64   // sequence number of the last packet received
-	given   []uint64 // the packets of the last Recv, which are the program's until the next
 
 	requests requests
 	deadline deadline

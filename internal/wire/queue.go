@@ -2,7 +2,7 @@ package wire
 
 // Message types, attributes and flags of nfnetlink_queue. Source: include/uapi/linux/netfilter/nfnetlink_queue.h.
 const (
-	TypePacket       = subsysQueue | 0 // NFQNL_MSG_PACKET
+	TypePacket       = subsysQueue     // NFQNL_MSG_PACKET
 	TypeVerdict      = subsysQueue | 1 // NFQNL_MSG_VERDICT
 	TypeConfig       = subsysQueue | 2 // NFQNL_MSG_CONFIG
 	TypeVerdictBatch = subsysQueue | 3 // NFQNL_MSG_VERDICT_BATCH
