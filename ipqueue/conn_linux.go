@@ -2,6 +2,7 @@ package ipqueue
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,7 @@ type conn struct {
 	handler *Handler
 	family  *family
 	layout  wire.IPQLayout
-	port    uint32 // what the socket would be bound to; guarded by family.mu
+	port    atomic.Uint32 // what the socket would be bound to
 	asker   asker
 	file    *os.File
 	raw     syscall.RawConn
@@ -40,13 +41,14 @@ type asker struct {
 }
 
 func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, a asker) (*conn, error) {
-	c := &conn{handler: h, family: f, layout: layout, port: port, asker: a, file: os.NewFile(uintptr(fd), "ip_queue program")}
+	c := &conn{handler: h, family: f, layout: layout, asker: a, file: os.NewFile(uintptr(fd), "ip_queue program")}
 	raw, err := c.file.SyscallConn()
 	if err != nil {
 		c.file.Close()
 		return nil, err
 	}
 	c.raw = raw
+	c.port.Store(port)
 	c.out.init(raw)
 	c.in.try = c.tryReceive
 	c.replies = make([]decision[packetID], 0, inboxSlots)
@@ -58,7 +60,7 @@ func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, 
 func (c *conn) run() {
 	for more := true; more && c.raw.Read(c.in.try) == nil && c.in.box != nil; {
 		more = c.serve(c.in.box, c.in.n)
-		inboxes.Put(c.in.box)
+		c.handler.inboxes.put(c.in.box)
 		c.in.box = nil
 	}
 }
@@ -66,10 +68,10 @@ func (c *conn) run() {
 // tryReceive takes what is there. It always asks the socket before it lets the
 // poller park, which is edge-triggered.
 func (c *conn) tryReceive(fd uintptr) bool {
-	box := inboxes.Get().(*inbox)
+	box := c.handler.inboxes.get()
 	n, errno := box.receive(fd)
 	if errno != 0 {
-		inboxes.Put(box)
+		c.handler.inboxes.put(box)
 		return errno != unix.EAGAIN
 	}
 	c.in.box, c.in.n = box, n
@@ -133,9 +135,6 @@ func (c *conn) reply() {
 // send sends replies. Those that find the program's socket full are lost, as in
 // netlink.
 func (c *conn) send(replies ...decision[packetID]) {
-	c.family.mu.Lock()
-	port := c.port
-	c.family.mu.Unlock()
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -143,6 +142,14 @@ func (c *conn) send(replies ...decision[packetID]) {
 		d := &replies[i]
 		if o.full() {
 			o.flush()
+		}
+		port := c.port.Load()
+		if port == 0 {
+			// Bound to nothing: netlink would have bound it to the process's id, which
+			// is what the program says it is.
+			if h, err := wire.DecodeIPQHeader(d.request); err == nil {
+				port = h.PID
+			}
 		}
 		errno := int32(d.errno)
 		wire.PutIPQError(o.head(), errno, port, d.request)

@@ -23,11 +23,16 @@ func newFamily(number uint8, queue uint16, maxLen uint32) *family {
 	return &family{brain: newMachine[packetID](number, maxLen), queue: queue, conns: map[*conn]bool{}}
 }
 
-// request decides about one datagram.
-func (f *family) request(c *conn, b []byte, allowed bool) decision[packetID] {
+// request decides about one datagram. The lock is not taken for those who may not
+// use the handler, so that they cannot slow it down.
+func (f *family) request(c *conn, datagram []byte, allowed bool) decision[packetID] {
+	d, h, settled := admit[packetID](datagram, allowed)
+	if settled {
+		return d
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.brain.request(c.layout, b, allowed)
+	d = f.brain.request(d, h, c.layout)
 	if d.claimed {
 		f.claim(c)
 	}
@@ -44,16 +49,16 @@ func (f *family) request(c *conn, b []byte, allowed bool) decision[packetID] {
 // announced by. f.mu is held.
 func (f *family) claim(c *conn) {
 	f.peer = c
-	if c.port == f.brain.peer {
-		return
-	}
-	for other := range f.conns {
-		if other.port == f.brain.peer {
-			f.peer = other
-			return
+	if c.port.Load() != f.brain.peer {
+		for other := range f.conns {
+			if other.port.Load() == f.brain.peer {
+				f.peer = other
+				break
+			}
 		}
 	}
-	c.port = f.brain.peer
+	f.peer.port.Store(f.brain.peer)
+	f.peer.out.enlarge()
 }
 
 // offer decides what becomes of a packet.

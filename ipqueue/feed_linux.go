@@ -2,6 +2,7 @@ package ipqueue
 
 import (
 	"fmt"
+	"math/bits"
 	"time"
 
 	"ipq"
@@ -95,10 +96,11 @@ func (f *feed) send(offers []offer, now time.Time) {
 			head := c.layout.PutPacket(c.out.head(), &f.message)
 			c.out.add(head, offers[i].packet.Payload[:offers[i].copied])
 		}
-		sent := c.out.flush()
+		lost := c.out.flush()
 		c.out.mu.Unlock()
-		for i := sent; i < n; i++ {
-			offers[i].family.refuse(&offers[i])
+		for ; lost != 0; lost &= lost - 1 {
+			o := &offers[bits.TrailingZeros64(lost)]
+			o.family.refuse(o)
 		}
 		offers = offers[n:]
 	}

@@ -25,6 +25,7 @@ type Handler struct {
 	ipv4, ipv6 *family
 	feeds      []*feed
 	devices    *deviceTable
+	inboxes    *inboxes
 	links      *linkWatcher
 	running    sync.WaitGroup // feeds and the link watcher
 
@@ -42,7 +43,7 @@ type Handler struct {
 // the module was loaded and nobody used it. It needs CAP_NET_ADMIN over the
 // namespace. Requires at least Linux 3.8.
 func Open(config Config) (*Handler, error) {
-	h := &Handler{allow: config.Allow, conns: map[*conn]bool{}, stopped: make(chan struct{})}
+	h := &Handler{allow: config.Allow, inboxes: newInboxes(), conns: map[*conn]bool{}, stopped: make(chan struct{})}
 	if h.allow == nil {
 		h.allow = Root
 	}

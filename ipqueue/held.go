@@ -16,9 +16,8 @@ func (d devices) has(index uint32) bool {
 	return index != 0 && (d[0] == index || d[1] == index || d[2] == index || d[3] == index)
 }
 
-// heldTable finds waiting packets by id. It is an open table with linear
-// probing: ids come from a counter, so as long as packets are answered soon,
-// each has a place of its own.
+// heldTable finds waiting packets by id. It is an open hash table with linear
+// probing.
 type heldTable[K any] struct {
 	slots []entry[K] // a power of two, at least half of them free
 	n     int
@@ -28,12 +27,16 @@ const heldSlots = 64 // of a new table
 
 func (t *heldTable[K]) mask() uint32 { return uint32(len(t.slots) - 1) }
 
+// home is where the packet of an id belongs. Ids come from a counter, so they are
+// scattered: in a row they would be one long run, and remove goes to a run's end.
+func (t *heldTable[K]) home(id uint32) uint32 { return id * 0x9e3779b1 >> 7 & t.mask() }
+
 // find returns the slot of id, or -1.
 func (t *heldTable[K]) find(id uint32) int {
 	if t.n == 0 {
 		return -1
 	}
-	for i := id & t.mask(); t.slots[i].live; i = (i + 1) & t.mask() {
+	for i := t.home(id); t.slots[i].live; i = (i + 1) & t.mask() {
 		if t.slots[i].id == id {
 			return int(i)
 		}
@@ -54,7 +57,7 @@ func (t *heldTable[K]) put(e entry[K]) {
 		}
 	}
 	e.live = true
-	i := e.id & t.mask()
+	i := t.home(e.id)
 	for t.slots[i].live {
 		i = (i + 1) & t.mask()
 	}
@@ -78,7 +81,7 @@ func (t *heldTable[K]) take(id uint32) (e entry[K], ok bool) {
 func (t *heldTable[K]) remove(hole uint32) {
 	mask := t.mask()
 	for i := (hole + 1) & mask; t.slots[i].live; i = (i + 1) & mask {
-		home := t.slots[i].id & mask
+		home := t.home(t.slots[i].id)
 		if (i-home)&mask >= (i-hole)&mask {
 			t.slots[hole] = t.slots[i]
 			hole = i

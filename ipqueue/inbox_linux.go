@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	inboxSlots = 16
+	inboxSlots = 32
 
 	// inboxSlot is the longest datagram that a program may send. netlink refused
 	// more than 212,960 bytes with the default SO_SNDBUF. The odd remainder keeps
@@ -33,8 +33,41 @@ type credentialsMessage struct {
 	_    [(8 - (unsafe.Sizeof(unix.Cmsghdr{})+unsafe.Sizeof(unix.Ucred{}))%8) % 8]byte
 }
 
-// inboxes are shared by all programs, so that one that is silent costs nothing.
-var inboxes = sync.Pool{New: func() any { return newInbox() }}
+// maxInboxes bounds the memory of a handler's inboxes, whatever programs send:
+// 68 MB, if all were filled.
+const maxInboxes = 8
+
+// inboxes are shared by all programs of a handler: one that is silent has none.
+type inboxes struct {
+	turn chan struct{} // holds one for each inbox in use
+
+	mu   sync.Mutex
+	free []*inbox // the last used comes first: it is still in the cache
+}
+
+func newInboxes() *inboxes { return &inboxes{turn: make(chan struct{}, maxInboxes)} }
+
+// get takes an inbox, and waits for one if all are in use: for as long as a batch
+// takes.
+func (s *inboxes) get() *inbox {
+	s.turn <- struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.free)
+	if n == 0 {
+		return newInbox()
+	}
+	in := s.free[n-1]
+	s.free = s.free[:n-1]
+	return in
+}
+
+func (s *inboxes) put(in *inbox) {
+	s.mu.Lock()
+	s.free = append(s.free, in)
+	s.mu.Unlock()
+	<-s.turn
+}
 
 func newInbox() *inbox {
 	in := &inbox{slab: make([]byte, inboxSlots*inboxSlot)}

@@ -56,41 +56,50 @@ type decision[K any] struct {
 	payload []byte     // and with what bytes instead of its own; nil when unchanged
 }
 
-// request decides about one datagram from a program. The checks and their order
-// are those of ip_queue_rcv_skb in Linux 3.4. The decision's slices are parts of
-// datagram.
-func (m *machine[K]) request(layout wire.IPQLayout, datagram []byte, privileged bool) (d decision[K]) {
+// admit makes the checks on a datagram that depend on nothing but it and its
+// sender. settled is true when they decided; otherwise the machine has to.
+//
+// Here and in request, the checks and their order are those of ip_queue_rcv_skb
+// in Linux 3.4.
+func admit[K any](datagram []byte, privileged bool) (d decision[K], h wire.IPQHeader, settled bool) {
 	h, err := wire.DecodeIPQHeader(datagram)
 	if err != nil || h.Len < wire.IPQHeaderSize || uint64(h.Len) > uint64(len(datagram)) {
-		return d
+		return d, h, true
 	}
 	d.request = datagram[:h.Len]
 	switch {
 	case int32(h.PID) <= 0 || h.Flags&wire.IPQFlagRequest == 0 || h.Flags&wire.IPQFlagMulti != 0:
-		return d.nack(unix.EINVAL)
+		return d.nack(unix.EINVAL), h, true
 	case h.Flags&wire.IPQFlagTruncated != 0:
-		return d.nack(unix.ECOMM)
+		return d.nack(unix.ECOMM), h, true
 	case h.Type < 1 || h.Type >= wire.IPQTypeMax:
-		return d.nack(unix.EINVAL)
+		return d.nack(unix.EINVAL), h, true
 	case h.Type <= wire.IPQTypeBase:
-		return d // even when an acknowledgement was asked for
+		return d, h, true // even when an acknowledgement was asked for
 	case !privileged:
-		return d.nack(unix.EPERM)
-	case m.peer != 0 && m.peer != h.PID:
+		return d.nack(unix.EPERM), h, true
+	}
+	return d, h, false
+}
+
+// request decides about a datagram that admit let pass; d and h are what it
+// returned. The decision's slices are parts of the datagram.
+func (m *machine[K]) request(d decision[K], h wire.IPQHeader, layout wire.IPQLayout) decision[K] {
+	if m.peer != 0 && m.peer != h.PID {
 		return d.nack(unix.EBUSY)
 	}
 	if m.peer == 0 {
 		m.peer, d.claimed = h.PID, true // whatever becomes of the rest
 	}
-	if len(d.request)-wire.IPQHeaderSize < layout.VerdictSize() {
-		return d.nack(unix.EINVAL)
-	}
+	body := d.request[wire.IPQHeaderSize:]
 	var errno unix.Errno
-	switch h.Type {
-	case wire.IPQTypeMode:
-		errno = m.setMode(layout, d.request[wire.IPQHeaderSize:])
-	case wire.IPQTypeVerdict:
-		errno = m.setVerdict(layout, d.request[wire.IPQHeaderSize:], &d)
+	switch {
+	case len(body) < layout.VerdictSize():
+		errno = unix.EINVAL
+	case h.Type == wire.IPQTypeMode:
+		errno = m.setMode(layout, body)
+	case h.Type == wire.IPQTypeVerdict:
+		errno = m.setVerdict(layout, body, &d)
 	default:
 		errno = unix.EINVAL
 	}

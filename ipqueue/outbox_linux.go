@@ -12,6 +12,13 @@ import (
 
 const outboxSlots = 64
 
+// peerBuffer is what the peer's socket gets as SO_SNDBUF, which bounds how much
+// a program may leave unread. netlink bounded that by the reader's SO_RCVBUF,
+// which a program cannot set on a Unix socket, so this is generous: more than
+// 1,024 packets of 1,500 bytes. Every other program has the system's default,
+// which is enough for errors.
+const peerBuffer = 4 << 20
+
 // outbox sends datagrams to a program in batches. What bounds the program's
 // backlog is SO_SNDBUF of the handler's end: when it is reached, everything is
 // dropped until the program has read all of it, as a congested netlink socket
@@ -24,8 +31,9 @@ type outbox struct {
 	try       func(fd uintptr) // of flush, made once
 	congested bool
 
-	n        int // datagrams added
-	sent     int // of them, by flush
+	n        int    // datagrams added
+	next     int    // of them, to be sent by flush
+	lost     uint64 // one bit for each that the socket did not take
 	messages [outboxSlots]mmsghdr
 	iovs     [outboxSlots][3]unix.Iovec
 	heads    [outboxSlots][wire.IPQHeaderSize + 96]byte
@@ -69,17 +77,28 @@ func (o *outbox) add(head int, body []byte) {
 	o.n++
 }
 
-// flush sends what was added and returns how many datagrams the socket took, in
-// order; the rest is lost.
-func (o *outbox) flush() int {
+// enlarge makes room for packets, as much as the kernel allows.
+func (o *outbox) enlarge() {
+	_ = o.raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, peerBuffer/2) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, peerBuffer/2) // without privilege up to net.core.wmem_max
+		}
+	})
+}
+
+// flush sends what was added. It returns a bit for each datagram that the socket
+// did not take; these are lost.
+func (o *outbox) flush() (lost uint64) {
 	if o.n == 0 {
 		return 0
 	}
-	o.sent = 0
-	_ = o.raw.Control(o.try) // fails when the socket is closed: nothing was sent
-	sent := o.sent
+	o.next, o.lost = 0, 0
+	_ = o.raw.Control(o.try) // fails when the socket is closed
+	for ; o.next < o.n; o.next++ {
+		o.lost |= 1 << o.next
+	}
 	o.n = 0
-	return sent
+	return o.lost
 }
 
 func (o *outbox) trySend(fd uintptr) {
@@ -89,12 +108,15 @@ func (o *outbox) trySend(fd uintptr) {
 		}
 		o.congested = false
 	}
-	for o.sent < o.n {
-		n, errno := sendmmsg(fd, o.messages[o.sent:o.n])
+	for o.next < o.n {
+		n, errno := sendmmsg(fd, o.messages[o.next:o.n])
 		switch errno {
 		case 0:
-			o.sent += n
+			o.next += n
 		case unix.EINTR:
+		case unix.EMSGSIZE: // larger than the send buffer
+			o.lost |= 1 << o.next
+			o.next++
 		case unix.EPIPE, unix.ECONNRESET:
 			return // the program is gone; its goroutine reads the end of file
 		default: // EAGAIN, ENOBUFS, ENOMEM

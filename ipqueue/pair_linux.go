@@ -8,12 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendBuffer is what a handler's end asks for as SO_SNDBUF: it bounds how much a
-// program may leave unread. netlink bounded that by the reader's SO_RCVBUF,
-// which a program cannot set on a Unix socket, so this is generous: some 1,024
-// packets of 1,500 bytes.
-const sendBuffer = 4 << 20
-
 // newPair makes the two ends of a program's socket. The program's end is
 // blocking, as a new netlink socket is; the handler's is not. Both are
 // close-on-exec.
@@ -39,12 +33,6 @@ func newPair() (handler, program int, err error) {
 	// that an end of file is told from it.
 	if err = unix.SetsockoptInt(handler, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return -1, -1, fmt.Errorf("asking for the sender's credentials: %w", err)
-	}
-	if unix.SetsockoptInt(handler, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer/2) != nil {
-		// Without privilege the kernel gives what net.core.wmem_max allows.
-		if err = unix.SetsockoptInt(handler, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer/2); err != nil {
-			return -1, -1, fmt.Errorf("sizing the send buffer: %w", err)
-		}
 	}
 	if err = bindLikeNetlink(handler); err != nil {
 		return -1, -1, err
