@@ -1,0 +1,56 @@
+// Package trap makes unmodified programs talk to the queue handler: it is the
+// machinery behind "ipq run". It serves the binaries that nothing else can
+// reach, those that carry their own libipq, or none: statically linked ones and
+// 32-bit ones too.
+//
+// # How it works
+//
+// [Launch] starts a supervisor, a separate process that calls [Supervise],
+// installs a seccomp filter with a listener on its own thread, hands the
+// listener over and executes the program in its own place. So the exit status,
+// the signals, the terminal and the children are the program's own; the
+// supervisor is nobody's child and in a session of its own.
+//
+// The kernel now stops four system calls of the program and of all its
+// descendants, and asks the supervisor about each:
+//
+//	socket(AF_NETLINK, *, 3 or 13)   answered with a socket from the queue handler
+//	bind, getsockname                answered for those sockets, as netlink would
+//	socketcall                       the same three, as old 32-bit programs make them
+//
+// Everything else, and the same calls on any other socket, runs natively. The
+// supervisor tells its sockets by inode, so that dup, fork, exec and descriptor
+// passing need no bookkeeping. It lives until the listener hangs up, which is
+// when the last descendant is gone: a daemon that was left behind is still
+// served. Killed earlier, it takes the queue handler with it, and those calls
+// fail with ENOSYS from then on.
+//
+// The injected socket is an AF_UNIX one that looks like netlink to a reader and
+// a writer (package ipqueue). What still tells it from netlink: the address
+// family that recvfrom reports, getpeername, connect, getsockopt of SO_DOMAIN
+// and SO_PROTOCOL, and SOL_NETLINK options, which are refused. A socket that was
+// never bound has port getpid() from the start; netlink gives it that port with
+// the first message.
+//
+// # What the supervisor believes
+//
+// The filter is no security boundary, and the program gets no power from it
+// that the queue handler does not give to whoever asks. A program can change
+// its memory between our look and the kernel's, so memory is read for two
+// purposes only: the arguments of socketcall, where a program that cheats gets
+// the call that it made natively; and the address given to bind for one of our
+// own sockets, which the kernel never looks at. Process ids are used again, so
+// every file of a thread in /proc is opened first, then the kernel is asked
+// whether the call still waits (then the thread is still the one that made
+// it), and only then is the file used. Memory is written through such a file,
+// for getsockname of our own sockets only.
+//
+// # What it costs
+//
+// System calls that the filter lets pass cost nothing measurable: the kernel
+// keeps a bitmap of those that it would always allow. A bind or getsockname
+// that is caught and continued is a round trip to another process:
+// BenchmarkContinued measures it.
+//
+// Requires at least Linux 5.14.
+package trap

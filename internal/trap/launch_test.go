@@ -1,0 +1,264 @@
+//go:build linux
+
+package trap_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ipq/internal/sandbox"
+)
+
+// TestStatus checks that a program under a supervisor ends as it does alone.
+func TestStatus(t *testing.T) {
+	c := client(t, "amd64")
+	for _, code := range []int{0, 1, 42, 255} {
+		s := start(t, c, "cat", fmt.Sprint(code)).supervised()
+		fmt.Fprint(s.stdin, "through standard input")
+		s.stdin.Close()
+		if got := s.output(); got != "through standard input" {
+			t.Errorf("standard input came back as %q", got)
+		}
+		if status := s.wait(); !status.Exited() || status.ExitStatus() != code {
+			t.Errorf("exit %d is seen as %#x", code, status)
+		}
+		s.gone()
+	}
+	for _, signal := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT, unix.SIGINT} {
+		_, status := run(t, c, "kill", fmt.Sprint(int(signal)))
+		if !status.Signaled() || status.Signal() != signal {
+			t.Errorf("%v is seen as %#x", signal, status)
+		}
+	}
+}
+
+// TestSignalFromOutside checks that the process that was started is the program
+// itself: signals reach it, and SIGKILL leaves nothing behind.
+func TestSignalFromOutside(t *testing.T) {
+	for _, signal := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL, unix.SIGQUIT} {
+		s := start(t, client(t, "amd64"), "wait").supervised()
+		if line, _ := s.stdout.ReadString('\n'); line != "made\n" {
+			t.Fatalf("the program printed %q: %s", line, s.stderr.String())
+		}
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.cmd.Process.Pid))
+		if !strings.HasPrefix(string(comm), "client-") {
+			t.Errorf("the process that was started is %q", comm)
+		}
+		s.cmd.Process.Signal(signal)
+		status := s.wait()
+		if signal == unix.SIGQUIT { // Go prints its stacks and exits
+			if status.ExitStatus() != 2 {
+				t.Errorf("SIGQUIT is seen as %#x", status)
+			}
+		} else if !status.Signaled() || status.Signal() != signal {
+			t.Errorf("%v is seen as %#x", signal, status)
+		}
+		s.gone()
+	}
+}
+
+// TestSurroundings compares what a program finds around it with what it finds
+// when it is started alone.
+func TestSurroundings(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	sandbox.Require(t, "sh", err == nil, "the shell prints what it finds")
+	const script = `
+		echo "$0" "$@"
+		ulimit -S -n; ulimit -H -n; umask; pwd
+		read children </proc/$$/task/$$/children; echo "children: $children, parent: $PPID"
+		cd /proc/$$/fd; echo *; cd /
+		cut -d ' ' -f 4-8 /proc/$$/stat
+		cat /proc/$$/oom_score_adj
+		grep -E '^(Sig[BIP]|ShdPnd|Threads|Cap)' /proc/self/status
+		env | grep -v -E '^(GORACE|IPQ_TRAP|_=|OLDPWD|PWD)' | sort`
+	// A soft limit below the hard one, SIGINT ignored, a descriptor that is
+	// inherited: things a Go program changes or closes when it is careless.
+	const around = `ulimit -S -n 77; umask 027; cd /usr; trap '' INT HUP; exec 7</dev/null; exec "$@"`
+	command := []string{"-c", around, "sh", sh, "-c", script, "name", "one", "two words", ""}
+	alone := exec.Command(sh, command...)
+	want, err := alone.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := executable(t)
+	t.Run("supervised", func(t *testing.T) {
+		s := startCommand(t, exec.Command(sh, append([]string{"-c", around, "sh", exe}, command[3:]...)...)).supervised()
+		s.stdin.Close()
+		if got := s.output(); got != string(want) {
+			t.Errorf("found\n%s\nalone it finds\n%s", got, want)
+		}
+		s.wait()
+		s.gone()
+	})
+}
+
+// TestNative checks that calls on other sockets are answered by the kernel.
+func TestNative(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		want := native(t, client, "others")
+		got, status := run(t, client, "others")
+		if got != want || status != 0 {
+			t.Errorf("status %#x, output\n%s\nwithout a supervisor\n%s", status, got, want)
+		}
+	})
+}
+
+// TestDaemon has the program fork and end while its child goes on.
+func TestDaemon(t *testing.T) {
+	for _, when := range []string{"after-socket", "before-socket"} {
+		t.Run(when, func(t *testing.T) {
+			each(t, func(t *testing.T, client string, bits int) {
+				s := start(t, client, "daemon", when).supervised()
+				// Wait returns when the program is gone and standard error is closed: the
+				// supervisor must let go of it, as it outlives the program.
+				if status := s.wait(); status.ExitStatus() != 7 {
+					t.Fatalf("status %#x", status)
+				}
+				s.stdin.Write([]byte{0})
+				if got, want := s.output(), fmt.Sprintf("daemon 0 (family 2, %d bits)", bits); got != want {
+					t.Errorf("the daemon got %q, want %q", got, want)
+				}
+				s.gone()
+			})
+		})
+	}
+}
+
+// TestExecute has the program leave a socket to another, of another word size
+// too. The word size is the one of the program that made the socket.
+func TestExecute(t *testing.T) {
+	each(t, func(t *testing.T, from string, fromBits int) {
+		each(t, func(t *testing.T, to string, toBits int) {
+			got, status := run(t, from, "exec", to)
+			want := fmt.Sprintf(`getsockname: ok family 16 port 5 length 12
+recvfrom: inherited (family 2, %d bits) from port 0 address length 12
+bind: errno 98
+bind: ok
+getsockname: family 16 port pid length 12
+recvfrom: another (family 2, %d bits) from port 0 address length 12
+`, fromBits, toBits)
+			if got != want || status != 0 {
+				t.Errorf("status %#x, output\n%swant\n%s", status, got, want)
+			}
+		})
+	})
+}
+
+// TestMany checks that the supervisor holds no descriptor for a socket.
+func TestMany(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		// The echo's end of each socket is in the supervisor here, and is closed
+		// when the socket is; so count when none is open.
+		s := startWith(t, nil, client, "many", "1000", "300").supervised()
+		read := func(want string) {
+			t.Helper()
+			if line, _ := s.stdout.ReadString('\n'); line != want {
+				t.Fatalf("the program printed %q: %s", line, s.stderr.String())
+			}
+		}
+		read("held 300\n")
+		held := descriptors(t, s.pid)
+		s.stdin.Write([]byte{0})
+		read("closed\n")
+		if held < 300 || held > 340 {
+			t.Errorf("the supervisor has %d descriptors for 300 sockets", held)
+		}
+		s.stdin.Close()
+		s.wait()
+		if told := strings.Count(s.gone(), "hello "); told != 1300 {
+			t.Errorf("%d sockets were made, want 1300", told)
+		}
+	})
+}
+
+// TestHello checks that the queue handler learns who asks.
+func TestHello(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := start(t, client, "basic", "13").supervised()
+		s.output()
+		s.wait()
+		if got, want := s.gone(), fmt.Sprintf("hello 10 %d %d\n", bits, s.cmd.Process.Pid); got != want {
+			t.Errorf("the handler was told %q, want %q", got, want)
+		}
+	})
+}
+
+// TestSupervisorGone checks what the program sees when the supervisor is killed.
+func TestSupervisorGone(t *testing.T) {
+	s := start(t, client(t, "amd64"), "wait").supervised()
+	s.stdout.ReadString('\n')
+	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+		unix.Kill(s.pid, signal) // for the program, not for the supervisor
+	}
+	sid, err := unix.Getsid(s.pid)
+	if err != nil || sid != s.pid {
+		t.Errorf("the supervisor %d is in session %d: %v", s.pid, sid, err)
+	}
+	unix.Kill(s.pid, unix.SIGKILL)
+	s.gone()
+	s.stdin.Write([]byte{0})
+	if got, want := s.output(), "bind: errno 38\nsocket: errno 38\n"; got != want {
+		t.Errorf("output %q, want %q", got, want)
+	}
+}
+
+// TestFaults has things go wrong, each of which must be told.
+func TestFaults(t *testing.T) {
+	c := client(t, "amd64")
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte("echo a script without an interpreter: $1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lost := filepath.Join(dir, "lost")
+	if err := os.WriteFile(lost, []byte("#!/no/such/interpreter\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "broken")
+	if err := os.WriteFile(broken, []byte("\x7fELF\x02\x01\x01 and no more"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		environ string
+		program []string
+		status  int
+		stdout  string
+		stderr  string
+	}{
+		{"no handler", environFault + "=" + faultOpen, []string{c, "basic", "3"}, launcherFailed, "", "no handler today\n"},
+		{"no connection", environFault + "=" + faultConnect, []string{c, "basic", "3"}, 1, "socket: errno 93\n", "no connection today"},
+		{"hidden", environFault + "=" + faultBlind, []string{c, "hidden"}, 1, "socket: errno 93\n", "cannot see the descriptors of thread"},
+		{"hidden from nobody", "", []string{c, "hidden"}, 0, "bind: ok\n", ""},
+		{"no groups", environFault + "=" + faultWeak, []string{c, "groups"}, 0, "bind with groups: errno 1\n", ""},
+		{"script", "", []string{script, "argument"}, 0, "a script without an interpreter: argument\n", ""},
+		{"no interpreter", "", []string{lost}, programNotFound, "", "execute " + lost + ": no such file or directory\n"},
+		{"no program", "", []string{dir + "/none"}, launcherFailed, "", "no such file or directory"},
+		{"nested", "", []string{"env", environRole + "=" + roleLaunch, environWatch + "=" + dir + "/watch", executable(t), c, "basic", "3"},
+			launcherFailed, "", "already supervised"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "nested" {
+				listen(t, dir+"/watch")
+			}
+			s := startWith(t, []string{tt.environ}, tt.program...)
+			s.stdin.Close()
+			if got := s.output(); got != tt.stdout {
+				t.Errorf("standard output %q, want %q", got, tt.stdout)
+			}
+			if status := s.wait(); status.ExitStatus() != tt.status {
+				t.Errorf("status %#x, want exit %d", status, tt.status)
+			}
+			if got := s.stderr.String(); !strings.Contains(got, tt.stderr) || got != "" && tt.stderr == "" {
+				t.Errorf("standard error %q, want %q", got, tt.stderr)
+			}
+		})
+	}
+}

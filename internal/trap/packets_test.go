@@ -1,0 +1,128 @@
+//go:build linux
+
+package trap_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ipq/internal/sandbox"
+	"ipq/rules"
+)
+
+// TestPackets has a program that opens NETLINK_FIREWALL or NETLINK_IP6_FW decide
+// on real packets, and change them: the whole way, with Go alone.
+func TestPackets(t *testing.T) {
+	sandbox.RequireQueue(t)
+	each(t, func(t *testing.T, client string, bits int) {
+		for _, tt := range []struct{ name, protocol, network, bound string }{
+			{"ip_queue", "3", "udp4", "bound"},
+			{"ip6_queue", "13", "udp6", "bound"},
+			{"never bound", "3", "udp4", "unbound"},
+		} {
+			t.Run(tt.name, func(t *testing.T) { testPackets(t, client, tt.protocol, tt.network, tt.bound) })
+		}
+	})
+}
+
+func testPackets(t *testing.T, client, protocol, network, bound string) {
+	to, err := net.ListenUDP(network, &net.UDPAddr{IP: net.IPv6loopback})
+	if network == "udp4" {
+		to, err = net.ListenUDP(network, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if network == "udp6" {
+		raw, err := to.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_NO_CHECK6_RX, 1) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	port := to.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	table, err := rules.Install(rules.Plan{Chains: []rules.Chain{{
+		Hook:  rules.Output,
+		Match: []rules.Match{{Protocols: []rules.Protocol{rules.UDP}, DstPorts: []rules.PortRange{rules.Port(port)}}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+
+	s := startWith(t, []string{environHandler + "=" + handlerReal}, client, "passer", protocol, bound).supervised()
+	read := func(want string) {
+		t.Helper()
+		if line, err := s.stdout.ReadString('\n'); line != want+"\n" {
+			t.Fatalf("the program printed %q, %v, want %q: %s", line, err, want, s.stderr.String())
+		}
+	}
+	if bound == "bound" {
+		read("bind: ok")
+	}
+	read("message of type 2 error 0")
+	for _, text := range []string{"1 accept", "2   drop", "3 accept", "4    end"} {
+		sendUDP(t, to.LocalAddr().(*net.UDPAddr).AddrPort(), text)
+		read("packet at hook 3 to lo with " + text)
+	}
+	if status := s.wait(); status != 0 {
+		t.Errorf("status %#x", status)
+	}
+	s.gone()
+	if s.stderr.String() != "" {
+		t.Errorf("standard error: %s", s.stderr.String())
+	}
+	for _, want := range []string{"1 ACCEPT", "3 ACCEPT"} {
+		var b [100]byte
+		to.SetReadDeadline(time.Now().Add(patience))
+		n, err := to.Read(b[:])
+		if string(b[:n]) != want {
+			t.Errorf("%q arrived, %v, want %q", b[:n], err, want)
+		}
+	}
+	// Nobody has the queue now: what is sent is dropped. The two that the program
+	// dropped did not arrive in between.
+	sendUDP(t, to.LocalAddr().(*net.UDPAddr).AddrPort(), "5 accept")
+	table.Close()
+	sendUDP(t, to.LocalAddr().(*net.UDPAddr).AddrPort(), "no rule")
+	var b [100]byte
+	if n, err := to.Read(b[:]); string(b[:n]) != "no rule" {
+		t.Errorf("%q arrived, %v, want only what no rule is for", b[:n], err)
+	}
+}
+
+// sendUDP sends a datagram with no checksum, so that it may be changed.
+func sendUDP(t *testing.T, to netip.AddrPort, text string) {
+	t.Helper()
+	c, err := net.Dial("udp", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1)
+		if err == nil && to.Addr().Is6() {
+			// A checksum of zero is for tunnels in IPv6, so both ends must want it.
+			err = os.NewSyscallError("UDP_NO_CHECK6_TX", unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_NO_CHECK6_TX, 1))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,192 @@
+//go:build linux
+
+package trap
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A sockets is the set of the sockets that were injected and are still open
+// somewhere, with their netlink ports: what the hash table of af_netlink.c was.
+//
+// To know that one is closed without keeping it open, each is registered in an
+// epoll set, and our own descriptor is closed. The kernel keeps such a
+// registration exactly as long as the open file exists, in whichever processes,
+// and lists it in /proc/self/fdinfo. Nobody ever waits on the set.
+type sockets struct {
+	mu    sync.Mutex
+	epoll int
+	key   int32 // of the registration made last
+	open  map[inode]*socket
+	crowd int // size of the set at which to look for closed ones
+}
+
+// A socket is one that was injected.
+type socket struct {
+	key      int32
+	protocol int
+	address  // port 0: not bound
+}
+
+const smallCrowd = 16
+
+func newSockets() (*sockets, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	return &sockets{epoll: fd, open: make(map[inode]*socket), crowd: smallCrowd}, nil
+}
+
+func (s *sockets) Close() { unix.Close(s.epoll) }
+
+// add takes note of the socket behind fd, which the caller may then close.
+func (s *sockets) add(fd int, protocol int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("fstat: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= s.crowd {
+		s.sweep()
+		s.crowd = max(smallCrowd, 2*len(s.open))
+	}
+	s.key++
+	if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: s.key}); err != nil {
+		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	s.open[inode{uint64(st.Dev), uint64(st.Ino)}] = &socket{key: s.key, protocol: protocol}
+	return nil
+}
+
+// empty tells whether there is no socket that a call could be about.
+func (s *sockets) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open) == 0
+}
+
+func (s *sockets) has(i inode) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[i] != nil
+}
+
+// bind gives a socket a port: the one asked for, or for 0 one of the kernel's
+// choice. The errno are netlink's. It is false for a socket that is not ours.
+func (s *sockets) bind(i inode, a address, pid uint32) (unix.Errno, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.open[i]
+	switch {
+	case k == nil:
+		return 0, false
+	case k.port != 0 && k.port != a.port:
+		return unix.EINVAL, true
+	case k.port != 0: // only the groups are new
+	case a.port == 0:
+		a.port = s.autobind(k.protocol, pid)
+	case s.taken(k.protocol, a.port):
+		return unix.EADDRINUSE, true
+	}
+	k.address = a
+	return 0, true
+}
+
+// name returns the address of a socket; one that was never bound gets a port.
+// It is false for a socket that is not ours.
+func (s *sockets) name(i inode, pid uint32) (address, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.open[i]
+	if k == nil {
+		return address{}, false
+	}
+	if k.port == 0 {
+		k.port = s.autobind(k.protocol, pid)
+	}
+	return k.address, true
+}
+
+// autobind chooses as netlink_autobind of Linux 3.4 did: the process id, and
+// when that is taken the first free port from -4097 on downwards.
+func (s *sockets) autobind(protocol int, pid uint32) uint32 {
+	if !s.taken(protocol, pid) {
+		return pid
+	}
+	ports := make(map[uint32]bool)
+	for _, k := range s.open {
+		if k.protocol == protocol {
+			ports[k.port] = true
+		}
+	}
+	next := int32(-4097)
+	for ports[uint32(next)] {
+		next--
+	}
+	return uint32(next)
+}
+
+// taken tells whether an open socket of the protocol has the port.
+func (s *sockets) taken(protocol int, port uint32) bool {
+	for swept := false; ; swept = true {
+		found := false
+		for _, k := range s.open {
+			found = found || k.protocol == protocol && k.port == port
+		}
+		if !found || swept {
+			return found
+		}
+		s.sweep() // it may be closed by now
+	}
+}
+
+// sweep forgets the sockets that are closed.
+func (s *sockets) sweep() {
+	alive, err := registrations(s.epoll)
+	if err != nil {
+		return // better a port too many than a socket of ours that is not known
+	}
+	for i, k := range s.open {
+		if !alive[k.key] {
+			delete(s.open, i)
+		}
+	}
+}
+
+// registrations returns the keys in an epoll set.
+func registrations(epoll int) (map[int32]bool, error) {
+	f, err := os.Open("/proc/self/fdinfo/" + strconv.Itoa(epoll))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	keys := make(map[int32]bool)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// tfd:        7 events:       18 data:                2  pos:0 ino:3039 sdev:8
+		_, data, ok := strings.Cut(lines.Text(), "data:")
+		if !ok {
+			continue
+		}
+		fields := strings.Fields(data)
+		if len(fields) == 0 {
+			return nil, errors.New("trap: an epoll set without data in fdinfo")
+		}
+		key, err := strconv.ParseUint(fields[0], 16, 64)
+		if err != nil {
+			return nil, err
+		}
+		keys[int32(key)] = true
+	}
+	return keys, lines.Err()
+}

@@ -1,0 +1,162 @@
+//go:build linux
+
+package trap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ipq/ipqueue"
+)
+
+// A Handler is where a supervisor gets sockets for the program: an
+// *[ipqueue.Handler], or a service that has one. Connect may be called from
+// several goroutines, and the program waits for it.
+type Handler interface {
+	Connect(ipqueue.Hello) (*os.File, error)
+	Close() error
+}
+
+// launcherFD is the supervisor's end of its conversation with the launcher.
+const launcherFD = 3
+
+// Supervise is all that the process which [Launch] starts does, from its main
+// goroutine. It opens the handler first, and when that fails tells the launcher
+// why instead of serving. It returns when the last descendant of the program is
+// gone.
+//
+// The process is a session leader with no terminal, ignores the signals that
+// are meant for the program, and keeps no file of the program's open, but for
+// standard error, which report may write to: that one until the first process of
+// the program is gone, so that nobody waits for it longer than for the program.
+func Supervise(open func() (Handler, error), report func(message string)) error {
+	conn := os.NewFile(launcherFD, "launcher")
+	if sid, err := unix.Getsid(0); err != nil || sid != os.Getpid() {
+		return detach(conn)
+	}
+	defer conn.Close()
+	// SIGTERM too: a service manager sends it to all processes of a unit, and the
+	// program may still need its packets to end well.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	os.WriteFile("/proc/self/comm", []byte("ipq run"), 0) // else it is "exe"
+
+	handler, err := open()
+	if err != nil {
+		conn.WriteString(err.Error())
+		return nil // told to the launcher, who tells the user
+	}
+	defer handler.Close()
+	if _, err := fmt.Fprint(conn, sayReady, os.Getpid()); err != nil {
+		return nil // the launcher is gone
+	}
+	fd, err := receiveListener(conn)
+	if err != nil {
+		return nil // the same, or it failed and said so
+	}
+	l := listener{fd}
+	defer unix.Close(fd)
+	sockets, err := newSockets()
+	if err == nil {
+		defer sockets.Close()
+		err = l.probe()
+	}
+	if err == nil {
+		err = watchLauncher(conn)
+	}
+	if err != nil {
+		conn.WriteString("trap: " + err.Error())
+		return nil
+	}
+	if _, err := conn.WriteString(sayServing); err != nil {
+		return nil
+	}
+	conn.Close()
+	s := supervisor{listener: l, handler: handler, report: report, sockets: sockets}
+	return s.serve()
+}
+
+// detach starts the supervisor proper, as a session leader and, as this process
+// ends now, nobody's child.
+func detach(conn *os.File) error {
+	// The program's own descriptors are not for us, and a pipe that stays open
+	// here would have its reader wait.
+	if err := unix.CloseRange(launcherFD+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("trap: close_range: %w: Linux 5.14 or later is needed", err)
+	}
+	cmd := exec.Cmd{
+		Path:        "/proc/self/exe",
+		Args:        os.Args,
+		Dir:         "/",
+		Stderr:      os.Stderr,
+		ExtraFiles:  []*os.File{conn},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("trap: start the supervisor: %w", err)
+	}
+	return cmd.Process.Release()
+}
+
+// receiveListener waits for the descriptor that sendFile sends.
+func receiveListener(conn *os.File) (int, error) {
+	b, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	var oobn int
+	for {
+		var err error
+		_, oobn, _, _, err = unix.Recvmsg(int(conn.Fd()), b, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return -1, err
+		}
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return -1, err
+	}
+	if len(messages) != 1 {
+		return -1, errors.New("trap: no listener came")
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return -1, errors.New("trap: no listener came")
+	}
+	return fds[0], nil
+}
+
+// watchLauncher gives standard error back when the process on the other end of
+// conn, which is to become the program, is gone.
+func watchLauncher(conn *os.File) error {
+	who, err := unix.GetsockoptUcred(int(conn.Fd()), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return fmt.Errorf("SO_PEERCRED: %w", err)
+	}
+	pidfd, err := unix.PidfdOpen(int(who.Pid), 0) // it waits for us, so it is the same process
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		unix.Close(pidfd)
+		return err
+	}
+	go func() {
+		defer unix.Close(pidfd)
+		defer null.Close()
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		for fds[0].Revents == 0 {
+			if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+				return
+			}
+		}
+		unix.Dup3(int(null.Fd()), 2, 0)
+	}()
+	return nil
+}
