@@ -1,6 +1,9 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // The exit statuses.
 const (
@@ -51,7 +54,7 @@ func outcome(err error) (status int, message string) {
 	}
 	var s *statusError
 	if errors.As(err, &s) {
-		return s.status, err.Error()
+		return s.status, strings.TrimSpace(err.Error())
 	}
 	return exitFailed, err.Error()
 }

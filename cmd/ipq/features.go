@@ -37,7 +37,9 @@ const bufferWanted = 8 << 20
 // binds a queue that is free, and makes a rule that no packet can reach.
 func probeFeatures() features {
 	var f features
-	q, err := openFree(ipq.Config{Flags: allFlags, RecvBuffer: bufferWanted})
+	q, err := openFree(func(n uint16) (*ipq.Queue, error) {
+		return ipq.Open(ipq.Config{Queue: n, Flags: allFlags, RecvBuffer: bufferWanted})
+	})
 	if err != nil {
 		f.Denied = errors.Is(err, os.ErrPermission)
 		f.Queue = err.Error()

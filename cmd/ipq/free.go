@@ -10,14 +10,13 @@ import (
 // give low numbers to the queues of their own rules.
 const firstFree = 60000
 
-// openFree opens the first queue from firstFree up that nobody has, which only
-// the kernel can tell.
-func openFree(c ipq.Config) (*ipq.Queue, error) {
+// openFree opens a queue, or what begins with one, at the first number from
+// firstFree up that nobody has, which only the kernel can tell.
+func openFree[T any](open func(number uint16) (T, error)) (T, error) {
 	for n := firstFree; ; n++ {
-		c.Queue = uint16(n)
-		q, err := ipq.Open(c)
+		t, err := open(uint16(n))
 		if err == nil || n == 0xffff || !errors.Is(err, ipq.ErrQueueBusy) {
-			return q, err
+			return t, err
 		}
 	}
 }

@@ -17,8 +17,9 @@ var verbs = []struct {
 	intent   string
 	commands []func() *cobra.Command
 }{
-	{"See it work", []func() *cobra.Command{newDoctorCommand}},
+	{"See it work", []func() *cobra.Command{newTryCommand, newDoctorCommand}},
 	{"Look at packets and queues", []func() *cobra.Command{newPsCommand}},
+	{"Run programs written for ip_queue", []func() *cobra.Command{newEmulateCommand}},
 	{"About this program", []func() *cobra.Command{newVersionCommand}},
 }
 
@@ -56,7 +57,11 @@ func newRootCommand() *cobra.Command {
 		Short: "show and decide packets in the kernel's own queue",
 		Long: `A firewall rule can send packets to a queue in the kernel, where a program decides
 what becomes of each: it goes on, it is dropped, or it goes on changed.`,
-		Example: `# Who owns which queue, and what was lost
+		Example: `# See it work, with no privilege and no risk
+ipq try
+# Can this machine do it? What has to change?
+ipq doctor
+# Who owns which queue, and what was lost
 ipq ps`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

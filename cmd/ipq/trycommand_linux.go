@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// The statuses of a shell for a command that did not run.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitSignal        = 128 // and the signal's number
+)
+
+// command runs a program in the private network, passes signals on to it, and
+// ends with its status.
+func (t *trial) command(args []string, out format, signals <-chan os.Signal) error {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if out == formatJSON {
+		cmd.Stdout = os.Stderr
+	}
+	// The network goes with this process, and so must the program. The signal is
+	// about the thread that starts it, which must not end before.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	if err := cmd.Start(); err != nil {
+		status := exitNotExecutable
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			status = exitNotFound
+		}
+		return &statusError{status, fmt.Errorf("start %s: %w", args[0], err)}
+	}
+	done := make(chan struct{})
+	defer close(done)
+	terminal := term.IsTerminal(int(os.Stdin.Fd()))
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				// A terminal sends its signals to the program, too.
+				if !terminal || s == unix.SIGTERM || s == unix.SIGHUP {
+					cmd.Process.Signal(s)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	cmd.Wait() // what it returns, ProcessState says
+	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return exitWith(exitSignal + int(status.Signal()))
+	}
+	return exitWith(status.ExitStatus())
+}
