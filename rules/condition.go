@@ -23,6 +23,7 @@ const (
 	fieldDstPort
 	fieldICMPType
 	fieldICMPv6Type
+	fieldTransport // bytes 1 to 3 of the transport header: see wholePorts
 	fieldMark
 	fieldState
 	fieldPackets
@@ -156,6 +157,9 @@ func (m Match) conditions(f Family) []condition {
 		icmp = fieldICMPv6Type
 	}
 	add(condition{field: icmp, spans: byteSpans(m.ICMPTypes)})
+	if len(m.SrcPorts) != 0 || len(m.DstPorts) != 0 || len(m.ICMPTypes) != 0 {
+		add(wholePorts)
+	}
 	add(condition{field: fieldMark, mask: m.MarkMask, value: m.Mark})
 	add(condition{field: fieldState, mask: uint32(m.States)})
 	if m.FirstPackets != 0 {
@@ -166,6 +170,11 @@ func (m Match) conditions(f Family) []condition {
 	}
 	return list
 }
+
+// wholePorts holds when the first four bytes of a transport header are there. The kernel loads one, two or four bytes by a
+// short way that does not look whether the packet is a later fragment, and takes its data, or in IPv6 the IP header, for
+// the transport header (seen in 6.18). It does look when it loads three.
+var wholePorts = condition{field: fieldTransport, spans: []span{{[]byte{0, 0, 0}, []byte{255, 255, 255}}}}
 
 // looped adds to the conditions what LoopedBack means.
 func (m Match) looped(list []condition, set families) [][]condition {

@@ -23,6 +23,7 @@ func (e encoder) add(spec tableSpec) (*nftables.Table, error) {
 	table := e.conn.CreateTable(&nftables.Table{
 		Name: spec.name, Family: nftables.TableFamily(spec.family), Flags: nftables.TableFlagOwner,
 	})
+	e.conn.AddObj(&nftables.NamedObj{Table: table, Name: queuedCounter, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
 	chains := make([]*nftables.Chain, len(spec.chains))
 	for i, c := range spec.chains {
 		chains[i] = &nftables.Chain{Name: c.name, Table: table}
@@ -92,6 +93,8 @@ func load(f field) []expr.Any {
 		return payload(expr.PayloadBaseTransportHeader, 2, 2)
 	case fieldICMPType, fieldICMPv6Type:
 		return payload(expr.PayloadBaseTransportHeader, 0, 1)
+	case fieldTransport:
+		return payload(expr.PayloadBaseTransportHeader, 1, 3)
 	case fieldMark:
 		return meta(expr.MetaKeyMARK)
 	case fieldState:
@@ -190,10 +193,11 @@ func (e encoder) action(table *nftables.Table, a action) ([]expr.Any, error) {
 	case actionSpread:
 		return e.spread(table, a.spread)
 	}
+	counter := &expr.Objref{Type: int(nftables.ObjTypeCounter), Name: queuedCounter}
 	if e.encoding == Compat {
-		return []expr.Any{a.target.xtables()}, nil
+		return []expr.Any{counter, a.target.xtables()}, nil
 	}
-	return []expr.Any{a.target.native()}, nil
+	return []expr.Any{counter, a.target.native()}, nil
 }
 
 // spread goes to the chain whose place in the list is the flow's hash.

@@ -27,11 +27,14 @@ func ExamplePlan() {
 	fmt.Print(plan)
 	// Output:
 	// table inet ipq {
+	// 	counter queued {
+	// 	}
+	//
 	// 	chain output {
 	// 		type filter hook output priority 0; policy accept;
 	// 		ip daddr 192.168.0.0/16 return
 	// 		oifname "lo" return
-	// 		tcp dport { 80, 443 } queue num 0-3 bypass
+	// 		tcp dport { 80, 443 } @th,8,24 0x0-0xffffff counter name "queued" queue num 0-3 bypass
 	// 	}
 	// }
 }

@@ -56,7 +56,7 @@ func TestGoldenBytes(t *testing.T) {
 // messageName is the kernel's name of a message of nf_tables.
 func messageName(kind uint16) string {
 	return map[uint16]string{
-		0xa00: "NFT_MSG_NEWTABLE", 0xa03: "NFT_MSG_NEWCHAIN", 0xa06: "NFT_MSG_NEWRULE", 0xa09: "NFT_MSG_NEWSET", 0xa0c: "NFT_MSG_NEWSETELEM",
+		0xa00: "NFT_MSG_NEWTABLE", 0xa03: "NFT_MSG_NEWCHAIN", 0xa06: "NFT_MSG_NEWRULE", 0xa12: "NFT_MSG_NEWOBJ", 0xa09: "NFT_MSG_NEWSET", 0xa0c: "NFT_MSG_NEWSETELEM",
 	}[kind]
 }
 

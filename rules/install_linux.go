@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 
 	"ipq/internal/nlsock"
 )
@@ -21,6 +22,7 @@ type Table struct {
 	conn   *nftables.Conn // nil when closed; the kernel removes the tables with its socket
 	tables []*nftables.Table
 	queues *os.File // the namespace's queues; nil when they could not be opened
+	queued uint64   // when closed, what the counters said
 }
 
 // Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end of
@@ -124,6 +126,7 @@ func (t *Table) Remove(ctx context.Context) error {
 		return fmt.Errorf("rules: remove the rules of table %s: %w", t.name, explain(err))
 	}
 	waiting := t.drain(ctx)
+	t.queued, _ = t.count() // 0 then says that it is not known
 	for _, table := range t.tables {
 		t.conn.DelTable(table)
 	}
@@ -134,6 +137,34 @@ func (t *Table) Remove(ctx context.Context) error {
 		return fmt.Errorf("rules: table %s is removed, but %w: the kernel has dropped the %d that waited", t.name, ErrStillQueued, waiting)
 	}
 	return nil
+}
+
+// Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
+// full, or without a program. After Remove it is the last count; after Close alone it is 0. The error is the kernel's.
+func (t *Table) Queued() (uint64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return t.queued, nil
+	}
+	return t.count()
+}
+
+// count adds the counters of all tables up.
+func (t *Table) count() (uint64, error) {
+	var sum uint64
+	for _, table := range t.tables {
+		obj, err := t.conn.GetObject(&nftables.NamedObj{Table: table, Name: queuedCounter, Type: nftables.ObjTypeCounter})
+		if err != nil {
+			return 0, fmt.Errorf("rules: read the counter of table %s: %w", t.name, explain(err))
+		}
+		if named, ok := obj.(*nftables.NamedObj); ok {
+			if c, ok := named.Obj.(*expr.Counter); ok {
+				sum += c.Packets
+			}
+		}
+	}
+	return sum, nil
 }
 
 // Close removes the rules at once. The kernel then drops every packet that waits in any queue of the network namespace:

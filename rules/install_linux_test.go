@@ -418,3 +418,32 @@ func TestMissingEncoding(t *testing.T) {
 		}
 	}
 }
+
+func TestQueuedCountsEveryPacket(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	// Nobody has bound the queue: every packet goes through the rule and passes by its bypass.
+	table, err := rules.Install(rules.Plan{
+		Target: rules.Target{Queue: 4711, Bypass: true},
+		Chains: []rules.Chain{{Hook: rules.Output, Match: []rules.Match{{Protocols: []rules.Protocol{rules.ICMP, rules.ICMPv6}}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := uint64(0)
+	for _, ipv6 := range []bool{false, net.Router.IPv6.IsValid()} {
+		r, err := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0], IPv6: ipv6}.Do()
+		if err != nil || !r.Answered {
+			t.Fatalf("ping: %+v, %v", r, err)
+		}
+		want++
+	}
+	if got, err := table.Queued(); err != nil || got != want {
+		t.Errorf("queued %d packets, %v; want %d", got, err, want)
+	}
+	if err := table.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := table.Queued(); err != nil || got != want {
+		t.Errorf("after Remove, queued %d packets, %v; want %d", got, err, want)
+	}
+}

@@ -33,3 +33,6 @@ func (t *Table) Remove(ctx context.Context) error { return nil }
 
 // Close does nothing.
 func (t *Table) Close() error { return nil }
+
+// Queued is described in the Linux version.
+func (t *Table) Queued() (uint64, error) { return 0, errors.ErrUnsupported }

@@ -12,14 +12,15 @@ import (
 type Match struct {
 	// Family is the version of IP; 0 is both.
 	Family Family
-	// Protocols lists transport protocols: what follows IPv6's extension headers, too.
+	// Protocols lists transport protocols, which may follow IPv6's extension headers. All fragments of a packet have its
+	// protocol. An authentication header counts as a protocol (51), whatever follows it.
 	Protocols []Protocol
 	// Src and Dst list networks; netip.PrefixFrom(a, a.BitLen()) is one address. Bits beyond the prefix are ignored.
 	Src, Dst []netip.Prefix
 	// SrcPorts and DstPorts list ports. A packet without ports is not taken: that is every fragment but the first, and
 	// every protocol but TCP, UDP, UDP-Lite, SCTP and DCCP. Protocols narrows it further.
 	SrcPorts, DstPorts []PortRange
-	// ICMPTypes lists message types. Protocols must be exactly ICMP or exactly ICMPv6, and Family is then known.
+	// ICMPTypes lists message types; only the first fragment of a packet has one. Protocols must be exactly ICMP or exactly ICMPv6, and Family is then known.
 	ICMPTypes []uint8
 	// In and Out list interface names. Prerouting and Input know no outgoing interface, Output knows no incoming one.
 	// An interface need not exist yet.

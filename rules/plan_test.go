@@ -12,35 +12,44 @@ import (
 func TestPlanString(t *testing.T) {
 	for _, c := range []struct{ plan, want string }{
 		{"everything", `table inet ipq {
+	counter queued {
+	}
+
 	chain input {
 		type filter hook input priority 0; policy accept;
-		queue num 7
+		counter name "queued" queue num 7
 	}
 }
 `},
 		{"addresses", `table inet ipq {
+	counter queued {
+	}
+
 	chain output {
 		type filter hook output priority 0; policy accept;
-		ip saddr { 10.0.0.1, 172.16.0.0/12, 255.255.255.255 } queue num 7
-		ip6 saddr { fd00::1, fd00::5, ffff::/16 } queue num 7
+		ip saddr { 10.0.0.1, 172.16.0.0/12, 255.255.255.255 } counter name "queued" queue num 7
+		ip6 saddr { fd00::1, fd00::5, ffff::/16 } counter name "queued" queue num 7
 	}
 }
 `},
 		{"balance", `table inet ipq {
+	counter queued {
+	}
+
 	chain queue-10 {
-		queue num 10 bypass
+		counter name "queued" queue num 10 bypass
 	}
 
 	chain queue-11 {
-		queue num 11 bypass
+		counter name "queued" queue num 11 bypass
 	}
 
 	chain queue-12 {
-		queue num 12 bypass
+		counter name "queued" queue num 12 bypass
 	}
 
 	chain queue-13 {
-		queue num 13 bypass
+		counter name "queued" queue num 13 bypass
 	}
 
 	chain balance {
@@ -48,7 +57,7 @@ func TestPlanString(t *testing.T) {
 	}
 
 	chain prerouting-match-1 {
-		tcp sport 22 return
+		tcp sport 22 @th,8,24 0x0-0xffffff return
 		goto balance
 	}
 

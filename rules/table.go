@@ -6,6 +6,9 @@ import "errors"
 // until its patience was over. The kernel has dropped them.
 var ErrStillQueued = errors.New("packets were still queued")
 
+// queuedCounter is the name of the counter, in each table, of the packets that its rules have queued.
+const queuedCounter = "queued"
+
 // Name is the name of the installed tables, unique in their network namespace.
 func (t *Table) Name() string { return t.name }
 

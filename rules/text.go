@@ -21,10 +21,9 @@ func text(tables []tableSpec) string {
 	var b strings.Builder
 	for _, t := range tables {
 		fmt.Fprintf(&b, "table %s %s {\n", t.family, t.name)
-		for i, c := range t.chains {
-			if i > 0 {
-				b.WriteByte('\n')
-			}
+		fmt.Fprintf(&b, "\tcounter %s {\n\t}\n", queuedCounter)
+		for _, c := range t.chains {
+			b.WriteByte('\n')
 			fmt.Fprintf(&b, "\tchain %s {\n", c.name)
 			if c.base != nil {
 				fmt.Fprintf(&b, "\t\ttype filter hook %s priority %d; policy accept;\n", c.base.Hook, c.base.Priority)
@@ -123,6 +122,8 @@ func (f field) name(transport string) string {
 		return "icmp type"
 	case fieldICMPv6Type:
 		return "icmpv6 type"
+	case fieldTransport:
+		return "@th,8,24" // offset and length in bits
 	case fieldMark:
 		return "meta mark"
 	case fieldState:
@@ -168,6 +169,8 @@ func value(f field, v []byte) string {
 		return fmt.Sprint(binary.BigEndian.Uint64(v))
 	case fieldSrcPort, fieldDstPort:
 		return fmt.Sprint(binary.BigEndian.Uint16(v))
+	case fieldTransport:
+		return fmt.Sprintf("%#x", uint32(v[0])<<16|uint32(v[1])<<8|uint32(v[2]))
 	}
 	return fmt.Sprint(v[0]) // ICMP types
 }
@@ -188,7 +191,7 @@ func (a action) String() string {
 		}
 		return fmt.Sprintf("symhash mod %d vmap { %s }", len(a.spread), strings.Join(arms, ", "))
 	}
-	return a.target.statement()
+	return fmt.Sprintf("counter name %q %s", queuedCounter, a.target.statement())
 }
 
 // statement sends packets to the target, in nft's syntax. Balance by flow is done before it.
