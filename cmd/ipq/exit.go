@@ -13,6 +13,12 @@ const (
 	exitUsage  = 64 // EX_USAGE of sysexits.h
 )
 
+// The exit statuses of a shell, env(1) and so on for a command that did not run.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
 const exitText = `0 when done, also after SIGINT or SIGTERM; 1 when it failed; 2 when it cannot
 run here; 64 for bad usage.`
 

@@ -18,8 +18,8 @@ var verbs = []struct {
 	commands []func() *cobra.Command
 }{
 	{"See it work", []func() *cobra.Command{newTryCommand, newDoctorCommand}},
-	{"Look at packets and queues", []func() *cobra.Command{newPsCommand}},
-	{"Run programs written for ip_queue", []func() *cobra.Command{newEmulateCommand}},
+	{"Look at packets and queues", []func() *cobra.Command{newWatchCommand, newPsCommand}},
+	{"Run programs written for ip_queue", []func() *cobra.Command{newEmulateCommand, newRunCommand}},
 	{"About this program", []func() *cobra.Command{newVersionCommand}},
 }
 

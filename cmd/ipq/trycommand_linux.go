@@ -13,12 +13,9 @@ import (
 	"golang.org/x/term"
 )
 
-// The statuses of a shell for a command that did not run.
-const (
-	exitNotExecutable = 126
-	exitNotFound      = 127
-	exitSignal        = 128 // and the signal's number
-)
+// exitSignal is the status of a shell for a command that a signal ended, less
+// the signal's number.
+const exitSignal = 128
 
 // command runs a program in the private network, passes signals on to it, and
 // ends with its status.

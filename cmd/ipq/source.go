@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"ipq"
+	"ipq/internal/filter"
+	"ipq/rules"
+)
+
+// A source is where the packets that watch shows come from: queues, and the
+// rules that feed them if they are ours.
+type source struct {
+	group *ipq.Group
+	table *rules.Table // nil where other rules feed the queues
+	seen  lossCount    // losses that have been shown
+}
+
+// lossCount is how many packets were lost, by cause.
+type lossCount struct {
+	queue, buffer uint32 // dropped by the kernel
+	unseen        uint64 // passed unseen
+}
+
+// openSource opens the queues, and then feeds them where that is for us to do.
+func openSource(f *filter.Filter, o watchOptions) (*source, error) {
+	c := ipq.Config{
+		Flags:   ipq.FlagGSO, // nothing is changed, and the kernel need not cut what it can send whole
+		Default: ipq.Accept,
+		MaxLen:  4096,
+	}
+	if !o.verbose && !o.hex {
+		c.Range = 1024 // all headers, and names
+	}
+	if o.queues.set {
+		c.Queue = o.queues.first
+		g, err := ipq.OpenGroup(c, o.queues.last)
+		return &source{group: g}, err
+	}
+	c.Flags |= ipq.FlagFailOpen
+	g, err := openFree(func(n uint16) (*ipq.Group, error) {
+		c.Queue = n
+		return ipq.OpenGroup(c, n)
+	})
+	if err != nil {
+		return nil, err
+	}
+	table, err := rules.Install(watchPlan(f, g.Queues()[0].Number()))
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return &source{group: g, table: table}, nil
+}
+
+// watchPlan has each packet that f may accept queued once: where it arrives,
+// before all else, or where this host sends it. What it sends to itself arrives,
+// and the kernel's copies of its own multicast and broadcast do not count.
+func watchPlan(f *filter.Filter, queue uint16) rules.Plan {
+	chain := func(h rules.Hook, except rules.Match) rules.Chain {
+		c := rules.Chain{Hook: h, Priority: -300, Match: f.Rules()}
+		for i := range c.Match {
+			c.Match[i].Except = append(c.Match[i].Except, except)
+		}
+		return c
+	}
+	return rules.Plan{
+		Target: rules.Target{Queue: queue, Bypass: true},
+		Chains: []rules.Chain{
+			chain(rules.Prerouting, rules.Match{LoopedBack: true}),
+			chain(rules.Output, rules.Match{Out: []string{"lo"}}),
+		},
+	}
+}
+
+// losses counts what was lost so far. Before the end it may be a few too low,
+// never too high: what is on its way at the moment is not lost.
+func (s *source) losses() (c lossCount, known bool) {
+	var queued, passed uint64
+	counted := false
+	if s.table != nil {
+		var err error
+		queued, err = s.table.Queued()
+		counted = err == nil
+	}
+	known = true
+	for _, q := range s.group.Queues() {
+		stats := q.Stats()
+		if stats.Kernel == nil {
+			known = false
+			continue
+		}
+		c.queue += stats.Kernel.QueueDropped
+		c.buffer += stats.Kernel.UserDropped
+		// A packet that waits may have been received: counted twice, it makes the loss lower.
+		passed += stats.Received + uint64(stats.Kernel.Waiting)
+	}
+	if passed += uint64(c.queue) + uint64(c.buffer); counted && queued > passed {
+		c.unseen = queued - passed
+	}
+	return c, known && (counted || s.table == nil)
+}
+
+// since returns what was lost since it was called last.
+func (s *source) since() (lossCount, bool) {
+	now, known := s.losses()
+	if !known {
+		return lossCount{}, false
+	}
+	d := lossCount{now.queue - s.seen.queue, now.buffer - s.seen.buffer, now.unseen - min(s.seen.unseen, now.unseen)}
+	now.unseen = max(now.unseen, s.seen.unseen)
+	s.seen = now
+	return d, true
+}
+
+// stop takes our rules out, and waits for the queues to be empty.
+func (s *source) stop() error {
+	if s.table == nil {
+		return nil
+	}
+	return s.table.Remove(context.Background())
+}
+
+// finish answers what waits, closes the queues, and waits for Serve to end.
+func (s *source) finish(served chan error) error {
+	err := s.group.Drain(context.Background())
+	<-served
+	return err
+}

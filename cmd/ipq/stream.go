@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"ipq"
+	"ipq/internal/filter"
+	"ipq/packet"
+)
+
+// A stream shows packets as rows, and never makes one wait: rows are written by
+// another goroutine, and those that come while too many wait are only counted.
+// Otherwise a terminal that is slow would stop the host's network, and one that
+// is reached through it would stop for ever.
+type stream struct {
+	filter  *filter.Filter
+	format  format
+	max     uint64 // rows to show; 0 is no bound
+	enough  func() // called when they have been
+	lines   lines
+	records records
+
+	mu      sync.Mutex
+	headers packet.Headers
+	names   map[uint32]string // of interfaces, by index, for this second
+	named   time.Time
+	rows    []byte // to be written
+	more    *sync.Cond
+	ended   bool
+	broken  error // of the writer
+	hidden  uint64
+	tally   tally
+
+	w       io.Writer
+	written chan struct{} // closed when the writer has ended
+}
+
+// maxRows is how many bytes of rows may wait to be written.
+const maxRows = 16 << 20
+
+func newStream(w io.Writer, o watchOptions, f *filter.Filter, enough func()) *stream {
+	v := &stream{
+		filter: f, format: o.format, max: o.count, enough: enough, w: w, written: make(chan struct{}),
+		lines: lines{Names: names{Numeric: o.numeric}, Verbose: o.verbose, Hex: o.hex, Stamp: stamp{Form: stampForm(o.stamp)}},
+	}
+	v.more = sync.NewCond(&v.mu)
+	go v.write()
+	return v
+}
+
+// handler accepts the packets of a queue and shows those that the filter wants.
+func (v *stream) handler(q *ipq.Queue) ipq.Handler {
+	return func(p *ipq.Packet) ipq.Verdict {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.ended || v.max > 0 && v.tally.Accepted == v.max {
+			return ipq.Accept
+		}
+		v.headers.Parse(p.Payload)
+		if !v.filter.Match(&v.headers) {
+			return ipq.Accept
+		}
+		v.tally.Accepted++
+		if v.tally.Accepted == v.max {
+			v.enough()
+		}
+		if len(v.rows) > maxRows {
+			v.hidden++
+			return ipq.Accept
+		}
+		v.show(q, p)
+		return ipq.Accept
+	}
+}
+
+// show adds the row of a packet. mu must be held.
+func (v *stream) show(q *ipq.Queue, p *ipq.Packet) {
+	v.flushHidden()
+	e := newEvent(q.Number(), p, ipq.Accept, false)
+	if v.format == formatJSON {
+		v.rows = v.records.packet(v.rows, &e)
+	} else {
+		v.rows = v.lines.packet(v.rows, &e)
+	}
+	v.more.Signal()
+}
+
+// lost adds the row of a loss.
+func (v *stream) lost(l loss) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tally.Lost += l.QueueDropped + l.UserDropped + l.Unseen
+	v.loss(l)
+}
+
+func (v *stream) loss(l loss) {
+	if v.format == formatJSON {
+		v.rows = v.records.loss(v.rows, &l)
+	} else {
+		v.rows = v.lines.loss(v.rows, &l)
+	}
+	v.more.Signal()
+}
+
+// flushHidden adds the row of the packets that were not shown, when there is
+// room for rows again. mu must be held.
+func (v *stream) flushHidden() {
+	if v.hidden > 0 {
+		v.loss(loss{Time: time.Now(), Hidden: v.hidden})
+		v.hidden = 0
+	}
+}
+
+// write writes rows until the stream ends.
+func (v *stream) write() {
+	defer close(v.written)
+	var rows []byte
+	for {
+		v.mu.Lock()
+		for len(v.rows) == 0 && !v.ended {
+			v.more.Wait()
+		}
+		rows, v.rows = v.rows, rows[:0]
+		ended := v.ended
+		v.mu.Unlock()
+		if _, err := v.w.Write(rows); err != nil {
+			v.mu.Lock()
+			v.broken = err
+			v.ended = true
+			v.mu.Unlock()
+			v.enough()
+			return
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// watchLosses shows what is lost, until ctx ends or Serve does.
+func (v *stream) watchLosses(ctx context.Context, s *source, served chan error) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			served <- nil // for who waits for it to have ended
+			return err
+		case <-tick.C:
+			v.losses(s)
+		}
+	}
+}
+
+// losses shows what was lost since the last time.
+func (v *stream) losses(s *source) {
+	d, known := s.since()
+	switch {
+	case !known:
+		v.mu.Lock()
+		v.tally.LostUnknown = true
+		v.mu.Unlock()
+	case d != lossCount{}:
+		v.lost(loss{Time: time.Now(), QueueDropped: uint64(d.queue), UserDropped: uint64(d.buffer), Unseen: d.unseen})
+	}
+}
+
+// end writes what is left, and the last line.
+func (v *stream) end() error {
+	v.mu.Lock()
+	v.flushHidden()
+	if v.format == formatJSON {
+		v.rows = v.records.end(v.rows, time.Now(), v.tally)
+	} else {
+		v.rows = fmt.Appendln(v.rows, v.tally)
+	}
+	v.ended = true
+	v.more.Signal()
+	v.mu.Unlock()
+	<-v.written
+	if v.broken != nil && !errors.Is(v.broken, syscall.EPIPE) {
+		return fmt.Errorf("write the packets: %w", v.broken)
+	}
+	return nil
+}
