@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ipq"
+	"ipq/internal/filter"
 	"ipq/internal/sandbox"
 	"ipq/rules"
 )
@@ -65,14 +66,11 @@ func probeInside() (features, error) {
 		return features{}, err
 	}
 	f := probeFeatures()
-	// What watch installs, with a queue that nobody has bound.
-	table, err := rules.Install(rules.Plan{
-		Target: rules.Target{Queue: firstFree, Bypass: true},
-		Chains: []rules.Chain{
-			{Hook: rules.Prerouting, Priority: -300, Match: []rules.Match{{Except: []rules.Match{{LoopedBack: true}}}}},
-			{Hook: rules.Output, Priority: -300, Match: []rules.Match{{Except: []rules.Match{{Out: []string{"lo"}}}}}},
-		},
-	})
+	everything, err := filter.Parse("")
+	if err != nil {
+		return features{}, err
+	}
+	table, err := rules.Install(watchPlan(everything, firstFree))
 	if err != nil {
 		f.Watch = err.Error()
 	} else {

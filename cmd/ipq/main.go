@@ -61,6 +61,8 @@ what becomes of each: it goes on, it is dropped, or it goes on changed.`,
 ipq try
 # Can this machine do it? What has to change?
 ipq doctor
+# Watch packets as they pass
+ipq watch -n tcp port 80
 # Who owns which queue, and what was lost
 ipq ps`,
 		SilenceErrors: true,
@@ -68,7 +70,7 @@ ipq ps`,
 	}
 	root.SetHelpFunc(help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd, nil); return nil })
-	root.CompletionOptions.HiddenDefaultCmd = false
+	cobra.EnableCommandSorting = false // they are in the order of verbs
 	for _, group := range verbs {
 		root.AddGroup(&cobra.Group{ID: group.intent, Title: group.intent + ":"})
 		for _, command := range group.commands {
