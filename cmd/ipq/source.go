@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"ipq"
 	"ipq/internal/filter"
@@ -51,6 +52,15 @@ func openSource(f *filter.Filter, o watchOptions) (*source, error) {
 		return nil, errors.Join(err, g.Close())
 	}
 	return &source{group: g, table: table}, nil
+}
+
+// String names the queues.
+func (s *source) String() string {
+	queues := s.group.Queues()
+	if len(queues) == 1 {
+		return fmt.Sprintf("queue %d", queues[0].Number())
+	}
+	return fmt.Sprintf("queues %d-%d", queues[0].Number(), queues[len(queues)-1].Number())
 }
 
 // watchPlan has each packet that f may accept queued once: where it arrives,

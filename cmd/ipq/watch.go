@@ -66,9 +66,12 @@ ipq watch -o json not port 22
 ipq watch --explain 'host 10.7.0.2 and (port 80 or icmp)'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("queue") {
+				if o.queues.set {
+					return usageError(errors.New("--queue and --queues name the same thing: give one"))
+				}
 				o.queues = queueRange{first: queue, last: queue, set: true}
 			}
-			return watch(cmd.Context(), cmd.OutOrStdout(), o, strings.Join(args, " "))
+			return watch(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o, strings.Join(args, " "))
 		},
 	}
 	flags := cmd.Flags()
@@ -81,7 +84,6 @@ ipq watch --explain 'host 10.7.0.2 and (port 80 or icmp)'`,
 	flags.Uint16Var(&queue, "queue", 0, "watch queue `N`, which your own rules feed")
 	flags.Var(&o.queues, "queues", "watch the queues `A-B`, which your own rules feed")
 	flags.BoolVar(&o.explain, "explain", false, "say what the rules decide and what ipq does, and end")
-	cmd.MarkFlagsMutuallyExclusive("queue", "queues")
 	return cmd
 }
 
@@ -117,7 +119,7 @@ func (r *queueRange) Set(s string) error {
 // Type is what cobra calls the kind of the value.
 func (r *queueRange) Type() string { return "A-B" }
 
-func watch(ctx context.Context, w io.Writer, o watchOptions, text string) error {
+func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text string) error {
 	f, err := filter.Parse(text)
 	if err != nil {
 		return usageError(err)
@@ -132,6 +134,7 @@ func watch(ctx context.Context, w io.Writer, o watchOptions, text string) error 
 	if err != nil {
 		return unableWatch(err)
 	}
+	fmt.Fprintf(progress, "watching through %s; Ctrl-C ends\n", source)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	v := newStream(w, o, f, stop)
