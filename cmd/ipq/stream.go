@@ -28,8 +28,6 @@ type stream struct {
 
 	mu      sync.Mutex
 	headers packet.Headers
-	names   map[uint32]string // of interfaces, by index, for this second
-	named   time.Time
 	rows    []byte // to be written
 	more    *sync.Cond
 	ended   bool
