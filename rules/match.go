@@ -20,7 +20,8 @@ type Match struct {
 	// SrcPorts and DstPorts list ports. A packet without ports is not taken: that is every fragment but the first, and
 	// every protocol but TCP, UDP, UDP-Lite, SCTP and DCCP. Protocols narrows it further.
 	SrcPorts, DstPorts []PortRange
-	// ICMPTypes lists message types; only the first fragment of a packet has one. Protocols must be exactly ICMP or exactly ICMPv6, and Family is then known.
+	// ICMPTypes lists message types; of the fragments of a packet only the first has one. Protocols must be exactly ICMP or
+	// exactly ICMPv6, and Family is then known.
 	ICMPTypes []uint8
 	// In and Out list interface names. Prerouting and Input know no outgoing interface, Output knows no incoming one.
 	// An interface need not exist yet.
