@@ -412,7 +412,7 @@ func TestMissingEncoding(t *testing.T) {
 	if !errors.Is(err, unix.ENOENT) {
 		t.Errorf("Install = %v", err)
 	}
-	for _, option := range []string{"CONFIG_NFT_QUEUE", "CONFIG_NFT_HASH", "CONFIG_NFT_CT", "CONFIG_NFT_FIB_INET"} {
+	for _, option := range []string{"CONFIG_NFT_QUEUE", "CONFIG_NFT_OBJREF", "CONFIG_NFT_HASH", "CONFIG_NFT_CT", "CONFIG_NFT_FIB_INET"} {
 		if err == nil || !strings.Contains(err.Error(), option) {
 			t.Errorf("%v does not name %s", err, option)
 		}

@@ -85,6 +85,7 @@ func (p Plan) explain(e Encoding, err error) error {
 	if e == Compat {
 		needs = []string{"CONFIG_NF_TABLES_IPV4", "CONFIG_NF_TABLES_IPV6", "CONFIG_NFT_COMPAT", "CONFIG_NETFILTER_XT_TARGET_NFQUEUE"}
 	}
+	needs = append(needs, "CONFIG_NFT_OBJREF (the counter; always there from Linux 6.2 on)")
 	if p.Target.Balance == BalanceFlow && p.Target.queues() > 1 {
 		needs = append(needs, "CONFIG_NFT_HASH (balance by flow)")
 	}
