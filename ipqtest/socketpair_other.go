@@ -1,0 +1,16 @@
+//go:build !linux
+
+package ipqtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+func supported() error {
+	return fmt.Errorf("packet queues exist on Linux only, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+func socketpair() (kernel, program *os.File, err error) { return nil, nil, supported() }
