@@ -66,6 +66,7 @@ func (q *Queue) answerUnseen(id ID, why error) {
 	o.add(id.seq, 0, q.cfg.Default, nil)
 	o.counts.defaulted++
 	o.mu.Unlock()
+	q.guard.arm()
 	q.tellDefault(id, why)
 }
 

@@ -8,8 +8,10 @@ import (
 )
 
 // A Batch is the packets of one Recv and the buffers they live in. The zero Batch is ready; the first Recv makes its
-// buffers, under 2 MiB, and later ones reuse them. A Batch belongs to the goroutine that receives into it.
+// buffers, under 2 MiB, and later ones reuse them. A Batch belongs to the goroutine that receives into it, and to the
+// queue that it receives from.
 type Batch struct {
+	queue   *Queue // of the first Recv
 	ring    *nlsock.Ring
 	packets []Packet
 	entries []entry // what answers need to know of the packets; the packets are the program's

@@ -81,6 +81,9 @@ func (q *Queue) explainBind(err error) error {
 }
 
 func (q *Queue) explainEPERM() error {
+	if !q.conn.Netlink() {
+		return ErrQueueBusy // privileges are the kernel's, and this is none
+	}
 	if info, ok := q.tableRow(); ok && info.PortID != q.conn.Port() {
 		if pid, name, ok := q.owner(info.PortID); ok {
 			return fmt.Errorf("%w: process %d (%q): stop it, or use another queue number", ErrQueueBusy, pid, name)

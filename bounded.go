@@ -1,6 +1,7 @@
 package ipq
 
 import (
+	"context"
 	"os"
 	"sync/atomic"
 	"time"
@@ -15,9 +16,10 @@ const maxLate = 16
 // returns.
 type bounded struct {
 	q        *Queue
+	ctx      context.Context
 	h        Handler
 	stopping *atomic.Bool
-	late     chan struct{} // a place for each call that outlived the bound
+	places   chan struct{} // for calls that outlived the bound
 	done     chan error
 }
 
@@ -27,34 +29,35 @@ type worker struct {
 	next  int // of batch's packets, the first that no handler has seen
 
 	timer   *time.Timer
-	current atomic.Pointer[Packet] // being handled; nil between calls
-	started atomic.Int64           // when, in nanoseconds since epoch
+	current atomic.Uint64 // the packet that is being handled; 0 between calls, and when the call is late
+	started atomic.Int64  // when, in nanoseconds since epoch
+	placed  chan bool     // told to a late call: whether it has taken a place
 }
 
 var epoch = time.Now()
 
-func (q *Queue) serveBounded(h Handler, stopping *atomic.Bool) error {
-	s := &bounded{q: q, h: h, stopping: stopping, late: make(chan struct{}, maxLate), done: make(chan error, 1)}
-	go (&worker{bounded: s, batch: new(Batch)}).run()
+func (q *Queue) serveBounded(ctx context.Context, h Handler, stopping *atomic.Bool) error {
+	s := &bounded{q: q, ctx: ctx, h: h, stopping: stopping, places: make(chan struct{}, maxLate), done: make(chan error, 1)}
+	go s.worker(new(Batch), 0).run()
 	return <-s.done
+}
+
+func (s *bounded) worker(b *Batch, next int) *worker {
+	return &worker{bounded: s, batch: b, next: next, placed: make(chan bool, 1)}
 }
 
 // run is the loop, until it ends or a call in it is late.
 func (w *worker) run() {
 	w.timer = time.AfterFunc(time.Hour, w.expire)
 	w.timer.Stop()
-	q, err, inTurn := w.q, error(errAbandoned), true
+	q, err, calling := w.q, error(errAbandoned), uint64(0)
 	defer func() {
 		w.timer.Stop()
-		if !inTurn {
-			<-w.late
-			return
+		if calling == 0 || w.current.CompareAndSwap(calling, 0) {
+			w.end(err)
+		} else if <-w.placed {
+			<-w.places
 		}
-		q.abandon(w.batch, w.next)
-		if flushErr := q.flush(); err == nil {
-			err = flushErr
-		}
-		w.done <- err
 	}()
 	for {
 		for w.next < w.batch.n {
@@ -64,43 +67,60 @@ func (w *worker) run() {
 			}
 			p := &w.batch.packets[w.next]
 			w.next++
+			calling = p.ID.seq
 			w.started.Store(int64(time.Since(epoch)))
-			w.current.Store(p)
+			w.current.Store(calling)
 			w.timer.Reset(q.cfg.HandlerTimeout)
 			v := q.call(w.h, p)
-			if !w.current.CompareAndSwap(p, nil) {
-				inTurn = false
+			if !w.current.CompareAndSwap(calling, 0) {
 				return
 			}
+			calling = 0
 			w.timer.Stop()
 			q.finish(p, v)
 			if w.next < w.batch.n {
 				q.guard.arm()
 			}
 		}
+		w.next = 0
 		if err = q.recv(w.batch, nil); err != nil {
 			return
 		}
-		w.next = 0
 	}
+}
+
+// end ends Serve.
+func (w *worker) end(err error) {
+	w.q.abandon(w.batch, w.next)
+	if flushErr := w.q.flush(); err == nil {
+		err = flushErr
+	}
+	w.done <- err
 }
 
 // expire answers the packet whose handler is late, and lets another worker go on.
 func (w *worker) expire() {
-	p := w.current.Load()
-	if p == nil || time.Since(epoch)-time.Duration(w.started.Load()) < w.q.cfg.HandlerTimeout {
+	seq := w.current.Load()
+	if seq == 0 || time.Since(epoch)-time.Duration(w.started.Load()) < w.q.cfg.HandlerTimeout {
 		return // the timer was set for a call that has returned
 	}
-	if !w.current.CompareAndSwap(p, nil) {
+	if !w.current.CompareAndSwap(seq, 0) {
 		return
 	}
 	// The rest of the batch, whose packets the late handler does not touch, and then buffers of its own: the ring stays
 	// with the late one.
-	rest := &Batch{packets: w.batch.packets, n: w.batch.n}
-	successor := &worker{bounded: w.bounded, batch: rest, next: w.next}
-	w.q.answerDefault(p.ID, ErrHandlerTimeout)
-	w.q.finish(p, Hold) // of a packet that is answered: ends its turn
-	w.q.flush()         // an error comes up again in the successor
-	w.late <- struct{}{}
-	go successor.run()
+	successor := w.worker(&Batch{packets: w.batch.packets, n: w.batch.n}, w.next)
+	w.q.answerDefault(ID{w.q.generation, seq}, ErrHandlerTimeout)
+	w.q.pass(seq)
+	w.q.flush() // an error comes up again in the successor
+	select {
+	case w.places <- struct{}{}:
+		w.placed <- true
+		go successor.run()
+		return
+	case <-w.ctx.Done():
+	case <-w.q.ended:
+	}
+	w.placed <- false
+	successor.end(os.ErrDeadlineExceeded)
 }

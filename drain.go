@@ -21,11 +21,11 @@ func (q *Queue) Drain(ctx context.Context) error {
 }
 
 func (q *Queue) drain(ctx context.Context) error {
+	q.wake()
 	for !q.reading.CompareAndSwap(false, true) {
 		if q.closed.Load() {
 			return nil
 		}
-		q.wake()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -60,9 +60,7 @@ func (q *Queue) drain(ctx context.Context) error {
 const quiet = 20 * time.Millisecond
 
 func (q *Queue) recvFor(b *Batch, d time.Duration) error {
-	q.deadline.Lock()
-	q.conn.SetReadDeadline(time.Now().Add(d))
-	q.deadline.Unlock()
+	q.setDeadline(func(own *deadline) { own.reader = time.Now().Add(d) })
 	return q.recv(b, nil)
 }
 

@@ -28,8 +28,13 @@ type sender struct {
 // flush sends what was collected, in order, and returns when the kernel has it all.
 func (q *Queue) flush() error {
 	q.sender.mu.Lock()
-	defer q.sender.mu.Unlock()
-	return q.flushLocked()
+	err := q.flushLocked()
+	q.sender.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// Who answered after the last look and before the unlocking has left his answer to us.
+	return q.flushSoon()
 }
 
 func (q *Queue) flushLocked() error {
@@ -125,8 +130,11 @@ func (s *sender) part() {
 
 func (s *sender) transmit() {
 	s.part()
-	if s.vector.Pieces() > 0 && s.err == nil {
-		s.err = sendPatiently(s.conn, &s.vector)
+	if s.vector.Pieces() > 0 {
+		// One that cannot be sent is no reason to keep the others.
+		if err := sendPatiently(s.conn, &s.vector); s.err == nil {
+			s.err = err
+		}
 	}
 	s.vector.Reset()
 	s.msgs, s.start = s.msgs[:0], 0

@@ -207,6 +207,8 @@ func (p *Packet) Clone() *Packet {
 	c := *p
 	c.slot = nil
 	c.changes.inPlace = false
+	// Views that the copy has no use for would keep the receive buffers alive.
+	c.wire.HWAddr, c.wire.L2Header, c.wire.SecCtx, c.wire.Payload = nil, nil, nil, nil
 	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.wire.CT, &c.changes.Payload} {
 		*s = bytes.Clone(*s)
 	}

@@ -29,6 +29,7 @@ type Queue struct {
 	guard  guard
 
 	closed   atomic.Bool
+	ended    chan struct{} // closed when closed is set
 	draining atomic.Bool
 	serving  atomic.Bool
 
@@ -36,8 +37,8 @@ type Queue struct {
 	// may also be a SetMode that waits for its acknowledgement while nobody else reads.
 	reading atomic.Bool
 	readMu  sync.Mutex
-	stash   [][]byte // packets that came while an acknowledgement was waited for
-	last    uint64   // sequence number of the last packet received
+	stash   []stashed // what came while an acknowledgement was waited for
+	last    uint64    // sequence number of the last packet received; the receive loop's alone
 
 	requests requests
 	deadline deadline
@@ -124,6 +125,7 @@ func (q *Queue) setUp() (err error) {
 	}
 	q.sender = sender{conn: q.conn, queue: q.cfg.Queue, maxSend: min(maxSend, sendBuffer)}
 	q.outbox = newOutbox()
+	q.ended = make(chan struct{})
 	q.requests.init()
 	q.guard.init(q)
 	return q.bind()
@@ -176,7 +178,9 @@ func (q *Queue) Close() error {
 	if q.closed.Swap(true) {
 		return nil
 	}
+	close(q.ended)
 	q.guard.stop()
+	q.conn.SetWriteDeadline(time.Now().Add(closePatience))
 	flushErr := q.flush()
 	q.sender.mu.Lock()
 	unbind := wire.AppendConfig(nil, wire.Config{Queue: q.cfg.Queue, Cmd: wire.CmdUnbind}, q.requests.next())
@@ -197,6 +201,10 @@ func (q *Queue) Close() error {
 	return nil
 }
 
+// closePatience is how long Close waits for the other end of a socketpair to take the last answers. The kernel takes them
+// at once.
+const closePatience = 100 * time.Millisecond
+
 // gone reports whether err says that the other end of a socketpair is no more.
 func gone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
@@ -209,19 +217,38 @@ func (q *Queue) opError(op string, err error) error {
 	return &OpError{Op: op, Queue: q.cfg.Queue, Err: err}
 }
 
-// deadline is the program's read deadline, kept because Serve moves the socket's to end a wait.
+// deadline is when a wait for packets ends. Everybody who wants it to end says so here and nowhere else: who set the
+// socket's own deadline would undo another's wish.
 type deadline struct {
 	sync.Mutex
-	at time.Time
+	program time.Time // of SetReadDeadline
+	woken   bool      // Serve's context has ended, or Drain wants to read
+	reader  time.Time // of a SetMode or Drain that reads itself, and minds nothing else
+}
+
+// past is a deadline that ends a wait at once.
+var past = time.Unix(1, 0)
+
+// setDeadline changes the deadline of a waiting and of later reads.
+func (q *Queue) setDeadline(change func(d *deadline)) error {
+	d := &q.deadline
+	d.Lock()
+	defer d.Unlock()
+	change(d)
+	at := d.program
+	switch {
+	case !d.reader.IsZero():
+		at = d.reader
+	case d.woken:
+		at = past
+	}
+	return q.conn.SetReadDeadline(at)
 }
 
 // SetReadDeadline bounds a waiting and later Recv and Serve, which return os.ErrDeadlineExceeded after it; the zero time
 // means no bound.
 func (q *Queue) SetReadDeadline(t time.Time) error {
-	q.deadline.Lock()
-	defer q.deadline.Unlock()
-	q.deadline.at = t
-	if err := q.conn.SetReadDeadline(t); err != nil {
+	if err := q.setDeadline(func(d *deadline) { d.program = t }); err != nil {
 		return q.opError("set read deadline of", err)
 	}
 	return nil

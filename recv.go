@@ -17,14 +17,25 @@ var errPeerGone = errors.New("the other end of the socket is gone")
 // the answers given so far. Every packet must be answered, now or later, in any order: Packet.SetVerdict,
 // Queue.SetVerdict.
 //
-// Errors: ErrReading while another Recv or Serve runs, os.ErrDeadlineExceeded, os.ErrClosed. An overrun is not an error:
-// see Config.OnOverrun and Stats.
+// Errors: ErrReading while another Recv or Serve runs, os.ErrDeadlineExceeded, os.ErrClosed, ErrDrained. An overrun is not
+// an error: see Config.OnOverrun and Stats.
 func (q *Queue) Recv(b *Batch) error {
+	if q.draining.Load() {
+		return q.opError("recv from", ErrDrained) // without taking the right to read from Drain
+	}
+	if b.queue != nil && b.queue != q {
+		return q.opError("recv from", errors.New("the batch belongs to another queue: use one for each"))
+	}
+	b.queue = q
 	if !q.reading.CompareAndSwap(false, true) {
 		return q.opError("recv from", ErrReading)
 	}
 	defer q.reading.Store(false)
-	if err := q.recv(b, nil); err != nil {
+	err := q.recv(b, nil)
+	if q.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ErrDrained
+	}
+	if err != nil {
 		return q.opError("recv from", err)
 	}
 	return nil
@@ -57,19 +68,24 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 			continue
 		case err != nil:
 			return err
-		case n == 0:
-			// Nothing waits, so nobody is in a hurry but the packets whose answers are still here.
-			if err := q.flush(); err != nil {
-				return err
-			}
-			passed = false
-			continue
 		}
 		for i := range n {
-			if err := q.take(b, i); err != nil {
-				return err
+			if err = q.take(b, i); err != nil {
+				break // it comes up again when the packets before it have been answered
 			}
 		}
+		if b.n > 0 {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		// Nothing that the program could be busy with has come, so nobody is in a hurry but the packets whose answers are
+		// still here.
+		if err := q.flush(); err != nil {
+			return err
+		}
+		passed = false
 	}
 	q.tally.received.Add(uint64(b.n))
 	q.outbox.batch.Store(b)
@@ -107,8 +123,8 @@ func (q *Queue) busyPoll(b *Batch) (int, error) {
 func (q *Queue) unstash(b *Batch) int {
 	n := min(len(q.stash), b.ring.Len())
 	for i := range n {
-		b.ring.Put(i, q.stash[i])
-		q.stash[i] = nil
+		b.ring.Put(i, q.stash[i].datagram, q.stash[i].cut)
+		q.stash[i] = stashed{}
 	}
 	if q.stash = q.stash[n:]; len(q.stash) == 0 {
 		q.stash = nil
@@ -122,14 +138,15 @@ func (q *Queue) take(b *Batch, i int) error {
 	if len(datagram) == 0 && !q.conn.Netlink() {
 		return errPeerGone
 	}
-	if b.ring.Cut(i) {
+	cut := b.ring.Cut(i)
+	if cut {
 		// The header says more than arrived. What did arrive begins with the id: let the decoder find it.
 		datagram = wire.Shorten(datagram)
 	}
 	h, body, _, ok, _ := wire.Next(datagram)
 	switch {
 	case ok && h.Type == wire.TypePacket:
-		q.takePacket(b, datagram, body)
+		q.takePacket(b, datagram, body, cut)
 	case ok && h.Type == wire.TypeError:
 		q.replied(body)
 	case ok && h.Type == wire.TypeOverrun:
@@ -140,18 +157,21 @@ func (q *Queue) take(b *Batch, i int) error {
 	return nil
 }
 
-func (q *Queue) takePacket(b *Batch, datagram, body []byte) {
+func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 	p := &b.packets[b.n]
 	identified, err := wire.DecodePacket(&p.wire, body)
 	if !identified {
 		q.tally.malformed.Add(1)
 		return
 	}
-	seq := extend(q.last, p.wire.ID)
-	if q.last != 0 && seq > q.last+1 {
-		q.overrun(seq - q.last - 1)
+	if cut && err == nil {
+		err = wire.ErrShort // where an attribute ended, so that it does not show
 	}
-	q.last = max(seq, q.last)
+	seq, skipped := follow(q.last, p.wire.ID)
+	if skipped > 0 {
+		q.overrun(skipped)
+	}
+	q.last = seq
 	p.fill(q, seq, datagram[:cap(datagram)])
 	if err != nil {
 		q.tally.malformed.Add(1)
@@ -177,13 +197,16 @@ func (q *Queue) replied(body []byte) {
 		q.tally.malformed.Add(1)
 		return
 	}
-	var cause error
-	if e.Errno != 0 {
-		cause = syscall.Errno(e.Errno)
-	}
-	switch e.Request.Type {
+	switch cause := errno(e); e.Request.Type {
 	case wire.TypeConfig:
-		q.requests.answered(e.Request.Seq, cause)
+		if q.requests.answered(e.Request.Seq, cause) {
+			// Who waits for it may have begun to read himself.
+			q.setDeadline(func(d *deadline) {
+				if !d.reader.IsZero() {
+					d.reader = past
+				}
+			})
+		}
 	case wire.TypeVerdict, wire.TypeVerdictBatch:
 		if cause != nil {
 			q.refused(ID{q.generation, extend(q.last, e.Request.Seq)}, cause)

@@ -1,6 +1,7 @@
 package ipq
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"sync"
@@ -45,13 +46,17 @@ func (r *requests) forget(seq uint32) {
 	delete(r.waiting, seq)
 }
 
-func (r *requests) answered(seq uint32, err error) {
+// answered hands an acknowledgement to whom it is for. It reports false if nobody waits for it any more.
+func (r *requests) answered(seq uint32, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if done := r.waiting[seq]; done != nil {
-		delete(r.waiting, seq)
-		done <- err
+	done := r.waiting[seq]
+	if done == nil {
+		return false
 	}
+	delete(r.waiting, seq)
+	done <- err
+	return true
 }
 
 func (r *requests) fail(err error) {
@@ -109,17 +114,12 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 	}
 }
 
-// readAck receives until the acknowledgement is there, and keeps the packets that come before it. readMu must be held.
+// readAck receives until the acknowledgement is there, and keeps what else comes for the receive loop. readMu must be
+// held.
 func (q *Queue) readAck(done chan error, end time.Time) error {
 	ring := nlsock.NewRing(batchMin, q.slotSize)
-	q.deadline.Lock()
-	q.conn.SetReadDeadline(end)
-	q.deadline.Unlock()
-	defer func() {
-		q.deadline.Lock()
-		q.conn.SetReadDeadline(q.deadline.at)
-		q.deadline.Unlock()
-	}()
+	q.setDeadline(func(d *deadline) { d.reader = end })
+	defer q.setDeadline(func(d *deadline) { d.reader = time.Time{} })
 	for {
 		select {
 		case err := <-done:
@@ -127,25 +127,59 @@ func (q *Queue) readAck(done chan error, end time.Time) error {
 		default:
 		}
 		n, err := q.conn.Recv(ring)
-		if errors.Is(err, syscall.ENOBUFS) {
+		switch {
+		case errors.Is(err, syscall.ENOBUFS):
 			q.tally.overruns.Add(1)
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			select {
+			case err := <-done: // the receive loop had taken it before the wait here began
+				return err
+			default:
+				return err
+			}
+		case err != nil:
 			return err
 		}
 		for i := range n {
-			datagram := ring.Datagram(i)
-			if len(datagram) == 0 {
-				return errPeerGone
+			if err := q.sift(ring, i); err != nil {
+				return err
 			}
-			if h, body, _, ok, _ := wire.Next(datagram); ok && h.Type == wire.TypeError {
-				q.replied(body)
-				continue
-			}
-			q.stash = append(q.stash, append([]byte(nil), datagram...))
 		}
 	}
+}
+
+// stashed is a datagram that was received for somebody else.
+type stashed struct {
+	datagram []byte
+	cut      bool // it was longer than the buffer
+}
+
+// sift keeps the datagram in buffer i, unless it is the reply to a request.
+func (q *Queue) sift(ring *nlsock.Ring, i int) error {
+	datagram := ring.Datagram(i)
+	if len(datagram) == 0 && !q.conn.Netlink() {
+		return errPeerGone
+	}
+	if ring.Cut(i) {
+		datagram = wire.Shorten(datagram)
+	}
+	if h, body, _, ok, _ := wire.Next(datagram); ok && h.Type == wire.TypeError {
+		if e, err := wire.DecodeError(body); err == nil && e.Request.Type == wire.TypeConfig {
+			q.requests.answered(e.Request.Seq, errno(e))
+			return nil
+		}
+	}
+	q.stash = append(q.stash, stashed{bytes.Clone(datagram), ring.Cut(i)})
+	return nil
+}
+
+// errno is what an NLMSG_ERROR says; nil for an acknowledgement.
+func errno(e wire.Error) error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return syscall.Errno(e.Errno)
 }
 
 // SetMode changes what the kernel copies of packets queued from now on, and waits for the kernel's acknowledgement. It

@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 )
 
 // A Handler decides about one packet, which is valid until it returns. It may set what is to change (Packet.SetMark,
@@ -20,6 +19,9 @@ type Handler func(p *Packet) Verdict
 // Every packet gets its verdict. Config.Default answers when h panics (see Config.OnDefault) or returns no valid verdict,
 // when it takes longer than Config.HandlerTimeout, and for what is left of the batch when Serve ends.
 func (q *Queue) Serve(ctx context.Context, h Handler) error {
+	if q.draining.Load() {
+		return q.opError("serve", ErrDrained)
+	}
 	if !q.reading.CompareAndSwap(false, true) {
 		return q.opError("serve", ErrReading)
 	}
@@ -34,7 +36,7 @@ func (q *Queue) Serve(ctx context.Context, h Handler) error {
 
 	var err error
 	if q.cfg.HandlerTimeout > 0 {
-		err = q.serveBounded(h, &stopping)
+		err = q.serveBounded(ctx, h, &stopping)
 	} else {
 		err = q.serve(h, &stopping)
 	}
@@ -60,18 +62,12 @@ func (q *Queue) wakeOn(ctx context.Context, stopping *atomic.Bool) (end func()) 
 			return
 		}
 		<-woken
-		q.deadline.Lock()
-		defer q.deadline.Unlock()
-		q.conn.SetReadDeadline(q.deadline.at)
+		q.setDeadline(func(d *deadline) { d.woken = q.draining.Load() })
 	}
 }
 
-// wake ends a waiting read by a deadline that has passed.
-func (q *Queue) wake() {
-	q.deadline.Lock()
-	defer q.deadline.Unlock()
-	q.conn.SetReadDeadline(time.Unix(1, 0))
-}
+// wake ends the wait of Serve or Recv.
+func (q *Queue) wake() { q.setDeadline(func(d *deadline) { d.woken = true }) }
 
 // serve is the way of every packet: received, handed to h, answered, and sent with the rest of its batch.
 func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
@@ -85,10 +81,11 @@ func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
 		}
 	}()
 	for {
+		next = 0
 		if err := q.recv(b, r); err != nil {
 			return err
 		}
-		for next = 0; next < b.n; {
+		for next < b.n {
 			if stopping.Load() || q.draining.Load() {
 				return os.ErrDeadlineExceeded
 			}
@@ -146,6 +143,13 @@ func (q *Queue) finish(p *Packet, v Verdict) {
 	if why != nil {
 		q.tellDefault(p.ID, why)
 	}
+}
+
+// pass ends the turn of a packet that is answered.
+func (q *Queue) pass(seq uint64) {
+	q.outbox.mu.Lock()
+	q.outbox.over(seq)
+	q.outbox.mu.Unlock()
 }
 
 // abandon answers the packets of b, from the given one, that h will not see.

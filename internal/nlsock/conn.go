@@ -244,6 +244,9 @@ func (c *Conn) trySend(fd uintptr) bool {
 // SetReadDeadline bounds Recv; the zero time means no bound. It may be called while Recv waits.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.cause(c.f.SetReadDeadline(t)) }
 
+// SetWriteDeadline bounds Send, which only the other end of a socketpair can make wait. It may be called while Send waits.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.cause(c.f.SetWriteDeadline(t)) }
+
 // Close closes the descriptor and wakes a waiting Recv. It may be called more than once, and never waits.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {

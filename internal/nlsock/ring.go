@@ -57,10 +57,12 @@ func (r *Ring) Datagram(i int) []byte {
 // Cut reports whether the datagram in buffer i was longer than the buffer.
 func (r *Ring) Cut(i int) bool { return r.heads[i].hdr.Flags&unix.MSG_TRUNC != 0 }
 
-// Put stores a datagram in buffer i, as if it had been received. It reports false when the buffer is too small.
-func (r *Ring) Put(i int, datagram []byte) bool {
+// Put stores a datagram in buffer i, as if it had been received; cut says that it was longer once.
+func (r *Ring) Put(i int, datagram []byte, cut bool) {
 	n := copy(r.slab[i*r.size:(i+1)*r.size], datagram)
 	r.heads[i].n = uint32(n)
 	r.heads[i].hdr.Flags = 0
-	return n == len(datagram)
+	if cut || n < len(datagram) {
+		r.heads[i].hdr.Flags = unix.MSG_TRUNC
+	}
 }

@@ -23,29 +23,30 @@ type (
 
 const MaxPieces = 1
 
-func Dial() (*Conn, error)                      { return nil, errOS }
-func Adopt(f *os.File) (*Conn, error)           { f.Close(); return nil, errOS }
-func InNetns(string, func() error) error        { return errOS }
-func MayAdminister() bool                       { return false }
-func NewRing(n, size int) *Ring                 { return &Ring{} }
-func (c *Conn) Netlink() bool                   { return false }
-func (c *Conn) Port() uint32                    { return 0 }
-func (c *Conn) Recv(*Ring) (int, error)         { return 0, errOS }
-func (c *Conn) TryRecv(*Ring) (int, error)      { return 0, errOS }
-func (c *Conn) Send(*Vector) error              { return errOS }
-func (c *Conn) SetReadDeadline(time.Time) error { return errOS }
-func (c *Conn) Close() error                    { return errOS }
-func (c *Conn) SetRecvBuffer(int) (int, error)  { return 0, errOS }
-func (c *Conn) SetSendBuffer(int) error         { return errOS }
-func (c *Conn) MaxSend() (int, error)           { return 0, errOS }
-func (c *Conn) InterfaceName(uint32) string     { return "" }
-func (c *Conn) Drops() uint64                   { return 0 }
-func (r *Ring) Len() int                        { return 0 }
-func (r *Ring) Size() int                       { return 0 }
-func (r *Ring) Datagram(int) []byte             { return nil }
-func (r *Ring) Cut(int) bool                    { return false }
-func (r *Ring) Put(int, []byte) bool            { return false }
-func (v *Vector) Reset()                        {}
-func (v *Vector) Add([]byte)                    {}
-func (v *Vector) Pieces() int                   { return 0 }
-func (v *Vector) Bytes() int                    { return 0 }
+func Dial() (*Conn, error)                       { return nil, errOS }
+func Adopt(f *os.File) (*Conn, error)            { f.Close(); return nil, errOS }
+func InNetns(string, func() error) error         { return errOS }
+func MayAdminister() bool                        { return false }
+func NewRing(n, size int) *Ring                  { return &Ring{} }
+func (c *Conn) Netlink() bool                    { return false }
+func (c *Conn) Port() uint32                     { return 0 }
+func (c *Conn) Recv(*Ring) (int, error)          { return 0, errOS }
+func (c *Conn) TryRecv(*Ring) (int, error)       { return 0, errOS }
+func (c *Conn) Send(*Vector) error               { return errOS }
+func (c *Conn) SetReadDeadline(time.Time) error  { return errOS }
+func (c *Conn) SetWriteDeadline(time.Time) error { return errOS }
+func (c *Conn) Close() error                     { return errOS }
+func (c *Conn) SetRecvBuffer(int) (int, error)   { return 0, errOS }
+func (c *Conn) SetSendBuffer(int) error          { return errOS }
+func (c *Conn) MaxSend() (int, error)            { return 0, errOS }
+func (c *Conn) InterfaceName(uint32) string      { return "" }
+func (c *Conn) Drops() uint64                    { return 0 }
+func (r *Ring) Len() int                         { return 0 }
+func (r *Ring) Size() int                        { return 0 }
+func (r *Ring) Datagram(int) []byte              { return nil }
+func (r *Ring) Cut(int) bool                     { return false }
+func (r *Ring) Put(int, []byte, bool)            {}
+func (v *Vector) Reset()                         {}
+func (v *Vector) Add([]byte)                     {}
+func (v *Vector) Pieces() int                    { return 0 }
+func (v *Vector) Bytes() int                     { return 0 }
