@@ -2,7 +2,6 @@ package ipqueue_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -61,17 +60,19 @@ func (p *program) sendAs(uid int, b []byte) {
 		return
 	}
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is thrown away
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
-			done <- fmt.Errorf("setresuid: %w", errno)
-			return
-		}
-		done <- unix.Sendto(p.fd, b, 0, nil)
-	}()
+	go asUser(uid, func() { done <- unix.Sendto(p.fd, b, 0, nil) })
 	if err := <-done; err != nil {
 		p.t.Fatalf("program %d: sending as user %d: %v", p.port, uid, err)
 	}
+}
+
+// asUser calls f as another user. It is called as a goroutine: it ends its thread.
+func asUser(uid int, f func()) {
+	runtime.LockOSThread() // and never unlocked: the thread is thrown away
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
+		panic(errno)
+	}
+	f()
 }
 
 func (p *program) message(kind, flags uint16, body []byte) []byte {

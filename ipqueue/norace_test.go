@@ -1,0 +1,5 @@
+//go:build !race
+
+package ipqueue_test
+
+const raceEnabled = false
