@@ -49,9 +49,9 @@ func NewSockets() (*Sockets, error) {
 
 type Sockets struct{ s *sockets }
 
-func (s *Sockets) Close()                         { s.s.Close() }
-func (s *Sockets) Add(fd int, protocol int) error { return s.s.add(fd, protocol) }
-func (s *Sockets) Size() int                      { return len(s.s.open) }
+func (s *Sockets) Close()                                   { s.s.Close() }
+func (s *Sockets) Add(fd int, protocol int) (func(), error) { return s.s.add(fd, protocol) }
+func (s *Sockets) Size() int                                { return len(s.s.open) }
 func (s *Sockets) Name(fd int, pid uint32) (port uint32, ok bool) {
 	a, ok := s.s.name(inodeOf(fd), pid)
 	return a.port, ok

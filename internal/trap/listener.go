@@ -83,15 +83,11 @@ func seccomp(flags uintptr, fprog *unix.SockFprog) (uintptr, unix.Errno) {
 // from several goroutines.
 type listener struct{ fd int }
 
-func (l listener) ioctl(request uintptr, arg unsafe.Pointer) (int, error) {
+func (l listener) ioctl(request uintptr, arg unsafe.Pointer) unix.Errno {
 	for {
-		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(l.fd), request, uintptr(arg))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return -1, errno
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(l.fd), request, uintptr(arg))
+		if errno != unix.EINTR {
+			return errno
 		}
 	}
 }
@@ -99,11 +95,11 @@ func (l listener) ioctl(request uintptr, arg unsafe.Pointer) (int, error) {
 // probe returns an error when the kernel is too old to inject a descriptor and
 // end the call in one step.
 func (l listener) probe() error {
-	_, err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&injection{flags: unix.SECCOMP_ADDFD_FLAG_SEND}))
-	if err == unix.ENOENT { // there is no call 0
+	errno := l.inject(0, l.fd, true)
+	if errno == unix.ENOENT { // there is no call 0
 		return nil
 	}
-	return fmt.Errorf("seccomp: cannot answer with a descriptor: %w: Linux 5.14 or later is needed", err)
+	return fmt.Errorf("seccomp: cannot answer with a descriptor: %w: Linux 5.14 or later is needed", errno)
 }
 
 // wakeTogether asks the kernel to wake the other side on the same CPU, as both
@@ -133,17 +129,15 @@ func (l listener) wait() (bool, error) {
 }
 
 // receive takes the next call. ENOENT: its thread is gone meanwhile.
-func (l listener) receive(n *notification) error {
+func (l listener) receive(n *notification) unix.Errno {
 	*n = notification{} // the kernel insists
-	_, err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n))
-	return err
+	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n))
 }
 
 // waiting tells whether the thread that made the call still waits in it. Then
 // its id was not used again since.
 func (l listener) waiting(id uint64) bool {
-	_, err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&id))
-	return err == nil
+	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&id)) == 0
 }
 
 // resume lets the call run as if it had not been caught. This and the other
@@ -159,11 +153,10 @@ func (l listener) answer(id uint64, errno unix.Errno) {
 
 // inject gives the thread a duplicate of fd and ends the call with its number.
 // The kernel chooses that, within the thread's own limit of open files.
-func (l listener) inject(id uint64, fd int, closeOnExec bool) error {
+func (l listener) inject(id uint64, fd int, closeOnExec bool) unix.Errno {
 	i := injection{id: id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, fd: uint32(fd)}
 	if closeOnExec {
 		i.newfdFlags = unix.O_CLOEXEC
 	}
-	_, err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&i))
-	return err
+	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&i))
 }

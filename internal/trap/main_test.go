@@ -110,7 +110,7 @@ func superviser() int {
 		}
 		fmt.Fprintf(watch, "pid %d\n", os.Getpid())
 		return openHandler(watch)
-	}, func(message string) { fmt.Fprintln(os.Stderr, "report:", message) })
+	}, report)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -118,12 +118,14 @@ func superviser() int {
 	return 0
 }
 
+func report(message string) { fmt.Fprintln(os.Stderr, "report:", message) }
+
 func openHandler(watch net.Conn) (trap.Handler, error) {
 	if os.Getenv(environFault) == faultOpen {
 		return nil, errors.New("no handler today")
 	}
 	if os.Getenv(environHandler) == handlerReal {
-		return ipqueue.Open(ipqueue.Config{})
+		return trap.OpenOwn(report)
 	}
 	return &echo{watch: watch}, nil
 }
@@ -255,6 +257,7 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *session {
 	// Pipes of our own: Wait does not close them.
 	input, stdin := pipe(t)
 	stdout, output := pipe(t)
+	stdout.SetReadDeadline(time.Now().Add(3 * patience)) // a descendant that hangs may hold the other end
 	cmd.Stdin, s.stdin = input, stdin
 	cmd.Stdout, s.stdout = output, bufio.NewReader(stdout)
 	err := cmd.Start()

@@ -34,6 +34,8 @@ type socket struct {
 	key      int32
 	protocol int
 	address  // port 0: not bound
+
+	released chan struct{} // closed when our own descriptor is
 }
 
 const smallCrowd = 16
@@ -48,11 +50,12 @@ func newSockets() (*sockets, error) {
 
 func (s *sockets) Close() { unix.Close(s.epoll) }
 
-// add takes note of the socket behind fd, which the caller may then close.
-func (s *sockets) add(fd int, protocol int) error {
+// add takes note of the socket behind fd. The caller closes fd when the program
+// has it, and then calls released.
+func (s *sockets) add(fd int, protocol int) (released func(), err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("fstat: %w", err)
+		return nil, fmt.Errorf("fstat: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,10 +65,11 @@ func (s *sockets) add(fd int, protocol int) error {
 	}
 	s.key++
 	if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: s.key}); err != nil {
-		return fmt.Errorf("epoll_ctl: %w", err)
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
-	s.open[inode{uint64(st.Dev), uint64(st.Ino)}] = &socket{key: s.key, protocol: protocol}
-	return nil
+	k := &socket{key: s.key, protocol: protocol, released: make(chan struct{})}
+	s.open[inode{uint64(st.Dev), uint64(st.Ino)}] = k
+	return func() { close(k.released) }, nil
 }
 
 // empty tells whether there is no socket that a call could be about.
@@ -138,16 +142,24 @@ func (s *sockets) autobind(protocol int, pid uint32) uint32 {
 
 // taken tells whether an open socket of the protocol has the port.
 func (s *sockets) taken(protocol int, port uint32) bool {
-	for swept := false; ; swept = true {
-		found := false
-		for _, k := range s.open {
-			found = found || k.protocol == protocol && k.port == port
-		}
-		if !found || swept {
-			return found
-		}
-		s.sweep() // it may be closed by now
+	k := s.owner(protocol, port)
+	if k == nil {
+		return false
 	}
+	// The program may have closed it by now, even before we could close our own
+	// descriptor, which happens right after the program got it.
+	<-k.released
+	s.sweep()
+	return s.owner(protocol, port) != nil
+}
+
+func (s *sockets) owner(protocol int, port uint32) *socket {
+	for _, k := range s.open {
+		if k.protocol == protocol && k.port == port {
+			return k
+		}
+	}
+	return nil
 }
 
 // sweep forgets the sockets that are closed.

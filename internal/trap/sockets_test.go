@@ -37,9 +37,11 @@ func TestSocketsForget(t *testing.T) {
 	var kept []int
 	for i := range 2000 {
 		fd := newSocket(t)
-		if err := s.Add(fd, 3); err != nil {
+		released, err := s.Add(fd, 3)
+		if err != nil {
 			t.Fatal(err)
 		}
+		released()
 		if i%100 == 0 {
 			copy, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
@@ -73,9 +75,11 @@ func TestSocketsPassed(t *testing.T) {
 	fd, other := newSocket(t), newSocket(t)
 	defer unix.Close(other)
 	for _, fd := range []int{fd, other} {
-		if err := s.Add(fd, 3); err != nil {
+		released, err := s.Add(fd, 3)
+		if err != nil {
 			t.Fatal(err)
 		}
+		released()
 	}
 	s.Bind(fd, 7, 1)
 	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(fd), nil, 0); err != nil {
@@ -90,6 +94,32 @@ func TestSocketsPassed(t *testing.T) {
 	if errno, _ := s.Bind(other, 7, 1); errno != 0 {
 		t.Errorf("a port whose socket is gone: %v", errno)
 	}
+}
+
+// TestSocketsReleased: a program can close a socket before we have closed our
+// own descriptor for it. The port is free then.
+func TestSocketsReleased(t *testing.T) {
+	s := newSockets(t)
+	ours, second := newSocket(t), newSocket(t)
+	released, err := s.Add(ours, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Add(second, 3); err != nil {
+		t.Fatal(err)
+	}
+	s.Bind(ours, 7, 1)
+	bound := make(chan unix.Errno)
+	go func() {
+		errno, _ := s.Bind(second, 7, 1)
+		bound <- errno
+	}()
+	unix.Close(ours)
+	released()
+	if errno := <-bound; errno != 0 {
+		t.Errorf("the port of a socket that is closed: %v", errno)
+	}
+	unix.Close(second)
 }
 
 func TestSocketsUnknown(t *testing.T) {

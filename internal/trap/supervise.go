@@ -11,17 +11,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"ipq/ipqueue"
 )
-
-// A Handler is where a supervisor gets sockets for the program: an
-// *[ipqueue.Handler], or a service that has one. Connect may be called from
-// several goroutines, and the program waits for it.
-type Handler interface {
-	Connect(ipqueue.Hello) (*os.File, error)
-	Close() error
-}
 
 // launcherFD is the supervisor's end of its conversation with the launcher.
 const launcherFD = 3

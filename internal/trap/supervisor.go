@@ -34,10 +34,10 @@ func (s *supervisor) serve() error {
 		if more, err := s.listener.wait(); !more {
 			return err
 		}
-		switch err := s.listener.receive(&n); {
-		case err == unix.ENOENT: // killed meanwhile
-		case err != nil:
-			return fmt.Errorf("seccomp: receive a notification: %w", err)
+		switch errno := s.listener.receive(&n); {
+		case errno == unix.ENOENT: // killed meanwhile
+		case errno != 0:
+			return fmt.Errorf("seccomp: receive a notification: %w", errno)
 		case s.foreign(&n):
 			s.listener.resume(n.id)
 		default:
@@ -138,32 +138,31 @@ func (s *supervisor) inject(id uint64, who identity, protocol int, c call) unix.
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
 		return unix.EPROTONOSUPPORT
 	}
-	defer f.Close()
 	raw, err := f.SyscallConn()
 	if err != nil {
+		f.Close()
 		return unix.EPROTONOSUPPORT
 	}
-	errno := unix.EPROTONOSUPPORT
-	raw.Control(func(fd uintptr) { errno = s.injectFD(id, int(fd), protocol, int32(c.args[1])) })
+	errno, released := unix.EPROTONOSUPPORT, func() {}
+	raw.Control(func(fd uintptr) { errno, released = s.injectFD(id, int(fd), protocol, int32(c.args[1])) })
+	f.Close()
+	released()
 	return errno
 }
 
-func (s *supervisor) injectFD(id uint64, fd, protocol int, kind int32) unix.Errno {
+func (s *supervisor) injectFD(id uint64, fd, protocol int, kind int32) (errno unix.Errno, released func()) {
 	// The flag belongs to the open file, so it arrives with it.
 	if err := unix.SetNonblock(fd, kind&unix.SOCK_NONBLOCK != 0); err != nil {
-		return unix.ENOBUFS
+		return unix.ENOBUFS, func() {}
 	}
 	// First known, then given: the next call may be a bind by another thread.
-	if err := s.sockets.add(fd, protocol); err != nil {
+	released, err := s.sockets.add(fd, protocol)
+	if err != nil {
 		s.once("add", fmt.Sprintf("cannot take note of a socket: %v", err))
-		return unix.ENOBUFS
+		return unix.ENOBUFS, func() {}
 	}
-	err := s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0)
-	var errno unix.Errno
-	if err != nil && !errors.As(err, &errno) {
-		errno = unix.ENOBUFS
-	}
-	return errno // EMFILE is the program's own limit; ENOENT: gone, so never seen
+	// EMFILE is the program's own limit; ENOENT: it is gone, so never sees it.
+	return s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0), released
 }
 
 func (s *supervisor) bind(id uint64, t thread, c call, m *memory) {
