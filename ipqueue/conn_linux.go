@@ -30,7 +30,7 @@ type conn struct {
 		cred  unix.Ucred
 		ok    bool
 	}
-	replies []decision[packetID] // not sent yet
+	replies []response // not sent yet
 }
 
 // asker is the process that a socket was given to, as the service saw it.
@@ -51,7 +51,7 @@ func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, 
 	c.port.Store(port)
 	c.out.init(raw)
 	c.in.try = c.tryReceive
-	c.replies = make([]decision[packetID], 0, inboxSlots)
+	c.replies = make([]response, 0, inboxSlots)
 	return c, nil
 }
 
@@ -101,7 +101,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 			reinjected = false
 		}
 		if d.reply != replyNone {
-			c.replies = append(c.replies, d)
+			c.replies = append(c.replies, c.respond(d.errno, d.request))
 		}
 	}
 	return true
@@ -132,28 +132,37 @@ func (c *conn) reply() {
 	}
 }
 
+// response is an acknowledgement, or an error, on its way to the program.
+type response struct {
+	errno   unix.Errno
+	request []byte
+	port    uint32
+}
+
+func (c *conn) respond(errno unix.Errno, request []byte) response {
+	port := c.port.Load()
+	if port == 0 {
+		// Bound to nothing: netlink would have bound it to the process's id, which is
+		// what the program says it is.
+		if h, err := wire.DecodeIPQHeader(request); err == nil {
+			port = h.PID
+		}
+	}
+	return response{errno, request, port}
+}
+
 // send sends replies. Those that find the program's socket full are lost, as in
 // netlink.
-func (c *conn) send(replies ...decision[packetID]) {
+func (c *conn) send(replies ...response) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := range replies {
-		d := &replies[i]
+	for _, r := range replies {
 		if o.full() {
 			o.flush()
 		}
-		port := c.port.Load()
-		if port == 0 {
-			// Bound to nothing: netlink would have bound it to the process's id, which
-			// is what the program says it is.
-			if h, err := wire.DecodeIPQHeader(d.request); err == nil {
-				port = h.PID
-			}
-		}
-		errno := int32(d.errno)
-		wire.PutIPQError(o.head(), errno, port, d.request)
-		o.add(wire.IPQErrorSize, d.request[:wire.IPQErrorEcho(errno, d.request)])
+		wire.PutIPQError(o.head(), int32(r.errno), r.port, r.request)
+		o.add(wire.IPQErrorSize, r.request[:wire.IPQErrorEcho(int32(r.errno), r.request)])
 	}
 	o.flush()
 }

@@ -83,3 +83,6 @@ func (m *Machine) State() [6]uint32 {
 
 // StartIDs makes n the last id that was given out.
 func (m *Machine) StartIDs(n uint32) { m.m.id = n }
+
+// OpenIdle starts a handler that has no queue, and so needs no privilege.
+func OpenIdle(config Config) *Handler { return newHandler(config) }

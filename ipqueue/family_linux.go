@@ -87,7 +87,7 @@ func (f *family) vanished(k packetID) (found bool) {
 	c, request, found := f.journal.take(k)
 	f.mu.Unlock()
 	if found {
-		c.send(decision[packetID]{request: request}.nack(unix.ENOENT))
+		c.send(c.respond(unix.ENOENT, request))
 	}
 	return found
 }

@@ -43,17 +43,8 @@ type Handler struct {
 // the module was loaded and nobody used it. It needs CAP_NET_ADMIN over the
 // namespace. Requires at least Linux 3.8.
 func Open(config Config) (*Handler, error) {
-	h := &Handler{allow: config.Allow, inboxes: newInboxes(), conns: map[*conn]bool{}, stopped: make(chan struct{})}
-	if h.allow == nil {
-		h.allow = Root
-	}
-	maxLen := config.MaxLen
-	if maxLen == 0 {
-		maxLen = DefaultMaxLen
-	}
-	h.ipv4 = newFamily(IPv4, config.Queue4, maxLen)
-	h.ipv6 = newFamily(IPv6, config.Queue6, maxLen)
-	if err := h.open(maxLen); err != nil {
+	h := newHandler(config)
+	if err := h.open(); err != nil {
 		h.closeSources()
 		return nil, err
 	}
@@ -64,7 +55,27 @@ func Open(config Config) (*Handler, error) {
 	return h, nil
 }
 
-func (h *Handler) open(maxLen uint32) (err error) {
+// newHandler makes a handler that no packets come to.
+func newHandler(config Config) *Handler {
+	maxLen := config.MaxLen
+	if maxLen == 0 {
+		maxLen = DefaultMaxLen
+	}
+	h := &Handler{
+		allow:   config.Allow,
+		ipv4:    newFamily(IPv4, config.Queue4, maxLen),
+		ipv6:    newFamily(IPv6, config.Queue6, maxLen),
+		inboxes: newInboxes(),
+		conns:   map[*conn]bool{},
+		stopped: make(chan struct{}),
+	}
+	if h.allow == nil {
+		h.allow = Root
+	}
+	return h
+}
+
+func (h *Handler) open() (err error) {
 	if h.devices, err = openDevices(); err != nil {
 		return fmt.Errorf("ipqueue: %w", err)
 	}
@@ -73,7 +84,7 @@ func (h *Handler) open(maxLen uint32) (err error) {
 	}
 	h.links.changed = h.linkChanged
 	h.links.missed = h.devices.forgetAll
-	held := uint32(min(2*uint64(maxLen), 1<<31))
+	held := uint32(min(2*uint64(h.ipv4.brain.maxLen), 1<<31)) // of both families
 	f, err := openFeed(h, h.ipv4.queue, held)
 	if err != nil {
 		return err

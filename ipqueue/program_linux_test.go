@@ -69,6 +69,13 @@ func (p *program) sendAs(uid int, b []byte) {
 // asUser calls f as another user. It is called as a goroutine: it ends its thread.
 func asUser(uid int, f func()) {
 	runtime.LockOSThread() // and never unlocked: the thread is thrown away
+	if unix.Gettid() == unix.Getpid() {
+		done := make(chan struct{})
+		go func() { defer close(done); asUser(uid, f) }() // the main thread cannot be
+		<-done
+		runtime.UnlockOSThread()
+		return
+	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
 		panic(errno)
 	}
@@ -166,4 +173,14 @@ func cString(b []byte) string {
 		}
 	}
 	return string(b)
+}
+
+// eventually tries until ok is true, and gives up after a while.
+func eventually(ok func() bool) bool {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }

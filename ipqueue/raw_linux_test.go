@@ -35,3 +35,15 @@ func sendtoNetlink(fd int, b []byte, groups uint32) error {
 	}
 	return nil
 }
+
+// setGroups sets the supplementary groups of the calling thread alone.
+func setGroups(t testing.TB, groups []uint32) {
+	t.Helper()
+	var first unsafe.Pointer
+	if len(groups) > 0 {
+		first = unsafe.Pointer(&groups[0])
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first), 0); errno != 0 {
+		t.Errorf("setgroups: %v", errno)
+	}
+}

@@ -1,0 +1,381 @@
+package ipqueue_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ipq/internal/sandbox"
+	"ipq/internal/wire"
+	"ipq/ipqueue"
+	"ipq/rules"
+)
+
+// serve serves a handler at a socket for the length of the test.
+func serve(t *testing.T, h *ipqueue.Handler, mode fs.FileMode) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "ipq.sock")
+	l, err := ipqueue.Listen(path, mode, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return path
+}
+
+func dial(t *testing.T, path string, family uint8, layout wire.IPQLayout, port uint32) *program {
+	t.Helper()
+	f, err := ipqueue.Dial(path, ipqueue.Hello{Family: family, WordSize: wordSize(layout), PID: int(port)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newProgram(t, f, layout, port)
+}
+
+// A program asks the service, from another network namespace than the service's,
+// and is served as one that was connected directly.
+func TestService(t *testing.T) {
+	netw := sandbox.Setup(t, 1)
+	h := open(t, ipqueue.Config{})
+	path := serve(t, h, 0o600)
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	for _, layout := range layouts {
+		var p *program
+		if err := netw.Hosts[0].Do(func() error {
+			p = dial(t, path, ipqueue.IPv4, layout, 700)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if flags, err := unix.FcntlInt(uintptr(p.fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("flags of the descriptor: %#x, %v", flags, err)
+		}
+		p.setMode(wire.IPQCopyPacket, 20)
+		n.send(t, "7001", 10)
+		m, payload := p.wantPacket()
+		if len(payload) != 20 {
+			t.Errorf("%d bytes of payload", len(payload))
+		}
+		s, err := ipqueue.ReadStatus(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s != h.Status() || s.IPv4.PeerPID != 700 || s.IPv4.Length != 1 || s.IPv4.Programs != 1 || s.IPv4.CopyRange != 20 {
+			t.Errorf("status %+v", s)
+		}
+		p.verdict(m.ID, wire.IPQVerdictAccept, nil)
+		if got := n.arrived(t, patience); got != 10 {
+			t.Errorf("%d bytes arrived", got)
+		}
+		p.close()
+		await(t, h, ipqueue.IPv4, "the program has left", func(s ipqueue.FamilyStatus) bool { return s.Programs == 0 })
+	}
+}
+
+// Every request that is not a hello is answered with EINVAL, and nothing is left
+// of it.
+func TestServiceRefusesGarbage(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	path := serve(t, h, 0o600)
+	good := []byte("ipqh\x01\x02\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	for _, test := range []struct {
+		name  string
+		bytes []byte
+		errno unix.Errno
+	}{
+		{"a hello", good, 0},
+		{"empty", nil, 0},
+		{"short", good[:15], unix.EINVAL},
+		{"long", append(good[:16:16], 0), unix.EINVAL},
+		{"magic", []byte("ipqx\x01\x02\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00"), unix.EINVAL},
+		{"version", []byte("ipqh\x02\x02\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00"), unix.EINVAL},
+		{"family", []byte("ipqh\x01\x07\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00"), unix.EINVAL},
+		{"word size", []byte("ipqh\x01\x02\x41\x00\x00\x00\x00\x00\x00\x00\x00\x00"), unix.EINVAL},
+		{"byte 7", []byte("ipqh\x01\x02\x40\x01\x00\x00\x00\x00\x00\x00\x00\x00"), unix.EINVAL},
+		{"tail", []byte("ipqh\x01\x02\x40\x00\x00\x00\x00\x00\x00\x00\x00\x01"), unix.EINVAL},
+		{"pid", []byte("ipqh\x01\x02\x40\x00\xff\xff\xff\xff\x00\x00\x00\x00"), unix.EINVAL},
+	} {
+		c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(patience))
+		if len(test.bytes) > 0 {
+			if _, err := c.Write(test.bytes); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			c.CloseWrite()
+		}
+		b, oob := make([]byte, 100), make([]byte, 100)
+		n, oobn, _, _, err := c.ReadMsgUnix(b, oob)
+		switch {
+		case len(test.bytes) == 0:
+			if n != 0 {
+				t.Errorf("%s: %x", test.name, b[:n])
+			}
+		case err != nil || n != 8 || string(b[:4]) != "ipqa" || unix.Errno(binary.NativeEndian.Uint32(b[4:])) != test.errno || (oobn > 0) != (test.errno == 0):
+			t.Errorf("%s: answered %x, %d bytes beside it, %v", test.name, b[:n], oobn, err)
+		}
+		if oobn > 0 {
+			messages, _ := unix.ParseSocketControlMessage(oob[:oobn])
+			fds, _ := unix.ParseUnixRights(&messages[0])
+			unix.Close(fds[0])
+		}
+		c.Close()
+	}
+	await(t, h, ipqueue.IPv4, "nobody is connected", func(s ipqueue.FamilyStatus) bool { return s.Programs == 0 })
+}
+
+// The socket has the permissions that it was given, never others.
+func TestListen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ipq.sock")
+	gid := os.Getgid()
+	l, err := ipqueue.Listen(path, 0o620, gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != fs.ModeSocket|0o620 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("%d files beside the socket, %v", len(list)-1, err)
+	}
+	if _, err := ipqueue.Listen(path, 0o600, -1); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("listening twice: %v, want EADDRINUSE", err)
+	}
+	l.Close() // as when it is killed: the file stays
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ipqueue.Dial(path, ipqueue.Hello{Family: 2}); !errors.Is(err, unix.ECONNREFUSED) || !strings.Contains(err.Error(), path) {
+		t.Errorf("dialling a dead socket: %v, want ECONNREFUSED", err)
+	}
+	l, err = ipqueue.Listen(path, 0o600, -1)
+	if err != nil {
+		t.Fatalf("in place of a dead socket: %v", err)
+	}
+	l.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ipqueue.Listen(file, 0o600, -1); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("in place of a file: %v, want ErrExist", err)
+	}
+	if b, err := os.ReadFile(file); string(b) != "precious" {
+		t.Errorf("the file: %q, %v", b, err)
+	}
+	if _, err := ipqueue.Dial(filepath.Join(dir, "none"), ipqueue.Hello{Family: 2}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("dialling nothing: %v, want ErrNotExist", err)
+	}
+}
+
+// Programs read an end of file when the service dies, and can come again when it
+// is back, at the same path.
+func TestServiceRestarts(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	path := filepath.Join(t.TempDir(), "ipq.sock")
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	for round := range 3 {
+		h, err := ipqueue.Open(ipqueue.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := ipqueue.Listen(path, 0o600, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- h.Serve(context.Background(), l) }()
+		p := dial(t, path, ipqueue.IPv4, wire.IPQ64, 700)
+		p.setMode(wire.IPQCopyMeta, 0)
+		n.send(t, "7001", 10+round)
+		p.wantPacket()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if got, _ := recvfrom(t, p.fd, p.buf, 0); got != 0 {
+			t.Errorf("the program received %d bytes, want an end of file", got)
+		}
+		if _, err := unix.Write(p.fd, []byte{1}); err != unix.EPIPE && err != unix.ECONNRESET {
+			t.Errorf("the program wrote to nobody: %v", err)
+		}
+		n.send(t, "7001", 99) // dropped: nobody is there
+		if got := n.arrived(t, 2*time.Millisecond); got >= 0 {
+			t.Errorf("%d bytes arrived", got)
+		}
+	}
+}
+
+// Users who ask and then say nothing, or fill the places of others, are bounded;
+// root is served all the same.
+func TestServiceIsFair(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(65534), "the user namespace has one user only; run as root")
+	dir, err := os.MkdirTemp("", "ipqueue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	os.Chmod(dir, 0o755)
+	path := filepath.Join(dir, "ipq.sock")
+	l, err := ipqueue.Listen(path, 0o666, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go h.Serve(ctx, l)
+
+	asNobody := func(f func()) {
+		done := make(chan struct{})
+		go asUser(65534, func() { defer close(done); f() })
+		<-done
+	}
+	var silent []*net.UnixConn
+	turned := 0
+	asNobody(func() {
+		for range 100 {
+			c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			silent = append(silent, c)
+		}
+		for _, c := range slices.Backward(silent) {
+			c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				turned++
+			}
+			if turned == 100-16 {
+				break
+			}
+		}
+	})
+	if turned != 100-16 {
+		t.Errorf("%d of 100 silent clients were turned away, want 84", turned)
+	}
+	dial(t, path, ipqueue.IPv4, wire.IPQ64, 700).fence()
+	for _, c := range silent {
+		c.Close()
+	}
+
+	var held []*os.File
+	var last error
+	for last == nil {
+		asNobody(func() {
+			for len(held) < 2000 {
+				var f *os.File
+				if f, last = ipqueue.Dial(path, ipqueue.Hello{Family: 2}); last != nil {
+					return
+				}
+				held = append(held, f)
+			}
+		})
+		if errors.Is(last, unix.EPIPE) || errors.Is(last, unix.ECONNRESET) {
+			last = nil // the silent ones were still being buried
+		}
+	}
+	if !errors.Is(last, unix.EMFILE) || len(held) != 256 {
+		t.Errorf("nobody got %d sockets, then %v; want 256 and EMFILE", len(held), last)
+	}
+	p := dial(t, path, ipqueue.IPv4, wire.IPQ64, 701)
+	p.setMode(wire.IPQCopyMeta, 0)
+	for _, f := range held {
+		f.Close()
+	}
+}
+
+// A group may be allowed: by the real group of the sender, or by those of the
+// process that asked for the socket, as long as its user sends.
+func TestGroup(t *testing.T) {
+	h := open(t, ipqueue.Config{Allow: ipqueue.RootOrGroup(4242)})
+	sandbox.Require(t, "users", mapped(65534) && mapped(4242), "the user namespace has one user only; run as root")
+	path := serve(t, h, 0o600)
+	asMember := func(gid int, groups []uint32, f func()) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			inner := make(chan struct{})
+			go asUser(0, func() { // a thread to throw away
+				defer close(inner)
+				setGroups(t, groups)
+				if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)); errno != 0 {
+					t.Errorf("setresgid: %v", errno)
+				}
+				// The user last: it takes the right to the rest away. The files of the
+				// test are root's, so that it keeps the effective one for connecting.
+				f()
+			})
+			<-inner
+		}()
+		<-done
+	}
+	become := func(uid int) {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
+			t.Errorf("setresuid: %v", errno)
+		}
+	}
+	os.Chmod(filepath.Dir(path), 0o755)
+	os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755)
+	os.Chmod(path, 0o666)
+	for _, test := range []struct {
+		name   string
+		gid    int
+		groups []uint32
+		dialed int // as user
+		sends  int
+		errno  unix.Errno
+	}{
+		{"nobody", 65534, nil, 65534, 65534, unix.EPERM},
+		{"group", 4242, nil, 65534, 65534, 0},
+		{"supplementary group", 65534, []uint32{1, 4242}, 65534, 65534, 0},
+		{"other groups", 65534, []uint32{1, 2}, 65534, 65534, unix.EPERM},
+		{"root asked, another user sends", 65534, []uint32{4242}, 0, 65534, unix.EPERM},
+		{"root", 0, nil, 0, 0, 0},
+	} {
+		var p *program
+		asMember(test.gid, test.groups, func() {
+			if test.dialed != 0 {
+				become(test.dialed)
+			}
+			p = dial(t, path, ipqueue.IPv4, wire.IPQ64, 700)
+			if test.sends != test.dialed {
+				become(test.sends)
+			}
+			p.send(p.message(wire.IPQTypeMode, wire.IPQFlagRequest|wire.IPQFlagAck, p.layout.AppendMode(nil, wire.IPQMode{Value: 1})))
+		})
+		if e, err := wire.DecodeIPQError(p.receive()); err != nil || unix.Errno(e.Errno) != test.errno {
+			t.Errorf("%s: answered %d, %v; want %d", test.name, e.Errno, err, test.errno)
+		}
+		p.close()
+		await(t, h, ipqueue.IPv4, "the program has left", func(s ipqueue.FamilyStatus) bool { return s.Programs == 0 })
+	}
+}
