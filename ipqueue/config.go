@@ -1,5 +1,9 @@
 package ipqueue
 
+// DefaultMaxLen is the longest queue of a family when Config says nothing, as
+// in ip_queue.
+const DefaultMaxLen = 1024
+
 // Config says what a Handler serves, and whom. The zero value works: queue 0
 // for both families, as -j QUEUE feeds it, and programs of user 0.
 type Config struct {

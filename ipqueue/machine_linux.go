@@ -6,10 +6,6 @@ import (
 	"ipq/internal/wire"
 )
 
-// DefaultMaxLen is the longest queue of a family when Config says nothing, as
-// in ip_queue.
-const DefaultMaxLen = 1024
-
 // machine is what one of the kernel modules kept in its static variables, and
 // what it decided: the brain of a Handler for one family. It does no I/O and
 // takes no lock. K names a packet to its queue.

@@ -51,17 +51,17 @@ func Enter() error {
 			fail(err)
 		}
 		unix.Close(reasonFD)
-		unavailable = nil
+		errUnavailable = nil
 	case stageRoot:
 		if err := arrive(outside); err != nil {
-			unavailable = err
+			errUnavailable = err
 			return err
 		}
-		unavailable = nil
+		errUnavailable = nil
 	default:
-		unavailable = leave()
+		errUnavailable = leave()
 	}
-	return unavailable
+	return errUnavailable
 }
 
 // leave starts the executions inside. It returns only when they cannot be.

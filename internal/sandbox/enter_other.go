@@ -9,8 +9,8 @@ import (
 
 // Enter fails: there is no sandbox without Linux namespaces.
 func Enter() error {
-	unavailable = fmt.Errorf("sandbox: network namespaces need Linux: %w", errors.ErrUnsupported)
-	return unavailable
+	errUnavailable = fmt.Errorf("sandbox: network namespaces need Linux: %w", errors.ErrUnsupported)
+	return errUnavailable
 }
 
 func adopt() error { return Enter() }

@@ -22,8 +22,8 @@ type Net struct {
 // NewNet makes a net of one or two hosts in the sandbox. Only one can exist at
 // a time. Requires at least Linux 4.0.
 func NewNet(hosts int) (*Net, error) {
-	if unavailable != nil {
-		return nil, unavailable
+	if errUnavailable != nil {
+		return nil, errUnavailable
 	}
 	if hosts < 1 || hosts > 2 {
 		return nil, fmt.Errorf("sandbox: a net of %d hosts: want 1 or 2", hosts)

@@ -26,12 +26,12 @@ import (
 	"strings"
 )
 
-// unavailable says why there is no sandbox; nil inside one.
-var unavailable = errors.New("sandbox: not entered")
+// errUnavailable says why there is no sandbox; nil inside one.
+var errUnavailable = errors.New("sandbox: not entered")
 
 // Available returns nil inside a sandbox, else an error that says why the
 // program is not in one and what to change.
-func Available() error { return unavailable }
+func Available() error { return errUnavailable }
 
 // TB is the part of testing.TB that this package needs.
 type TB interface {
@@ -62,8 +62,8 @@ func Require(t TB, feature string, ok bool, why string) {
 // called "namespaces".
 func RequireNamespaces(t TB) {
 	t.Helper()
-	if unavailable != nil {
-		why := unavailable.Error()
+	if errUnavailable != nil {
+		why := errUnavailable.Error()
 		if runtime.GOOS != "linux" {
 			why = "needs Linux"
 		}

@@ -27,7 +27,7 @@ func run(m interface{ Run() int }) int {
 	if slices.Contains(os.Args[1:], "-test.fuzzworker") {
 		// The coordinator, which is inside, started this process: it talks over
 		// descriptors that a new execution would close.
-		unavailable = adopt()
+		errUnavailable = adopt()
 	} else {
 		Enter() // what it returns, Available says
 	}
