@@ -7,16 +7,26 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
+	"ipq"
 	"ipq/internal/sandbox"
 	"ipq/internal/trap"
 )
+
+// xtablesLock is the variable that tells iptables which file to lock.
+const xtablesLock = "XTABLES_LOCKFILE"
 
 // program executes the program in the place of this process.
 func (l *launch) program(args []string) error {
 	if l.sandbox {
 		if err := sandbox.Enter(); err != nil {
 			return &statusError{exitLauncher, err}
+		}
+		// The lock of iptables belongs to root outside, and guards rules that are
+		// not those of this network.
+		if _, ok := os.LookupEnv(xtablesLock); !ok {
+			os.Setenv(xtablesLock, os.DevNull)
 		}
 	}
 	path, err := exec.LookPath(args[0])
@@ -53,6 +63,10 @@ func (l *launch) supervisor() error { return trap.Supervise(l.handler, l.report)
 
 func (l *launch) report(message string) { fmt.Fprintln(os.Stderr, "ipq run: "+message) }
 
+// predecessor is how long to wait for a queue that another socket owns: "ipq run
+// A; ipq run B" has B begin when A is gone, which is just before A's supervisor.
+const predecessor = time.Second
+
 // handler finds the service, or opens a handler of our own.
 func (l *launch) handler() (trap.Handler, error) {
 	var refused error
@@ -68,13 +82,17 @@ func (l *launch) handler() (trap.Handler, error) {
 		}
 	}
 	h, err := trap.OpenOwn(l.report)
+	for deadline := time.Now().Add(predecessor); errors.Is(err, ipq.ErrQueueBusy) && time.Now().Before(deadline); {
+		time.Sleep(predecessor / 50)
+		h, err = trap.OpenOwn(l.report)
+	}
 	switch {
 	case err == nil:
 		return h, nil
 	case refused != nil:
 		return nil, fmt.Errorf("%w; and not from the service either: %w", err, refused)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%w; run as root, or start the service (ipq emulate --group GROUP), or use --sandbox", err)
+		return nil, fmt.Errorf("%w; or start the service (ipq emulate --group GROUP), or use --sandbox", err)
 	}
 	return nil, err
 }

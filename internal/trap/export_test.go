@@ -41,6 +41,11 @@ func ParseStatus(b []byte) (pid uint32, netAdmin bool, err error) {
 
 var ParseMapping = parseMapping
 
+func ParseSocketLink(link string) (uint64, bool) {
+	i, ok := parseSocketLink(link)
+	return uint64(i), ok
+}
+
 // NewSockets returns a set, with inodes looked up from descriptors.
 func NewSockets() (*Sockets, error) {
 	s, err := newSockets()
@@ -51,7 +56,17 @@ type Sockets struct{ s *sockets }
 
 func (s *Sockets) Close()                                   { s.s.Close() }
 func (s *Sockets) Add(fd int, protocol int) (func(), error) { return s.s.add(fd, protocol) }
-func (s *Sockets) Size() int                                { return len(s.s.open) }
+
+// Busy tells whether a call is under way.
+func (s *Sockets) Busy() bool {
+	if !s.s.mu.TryLock() {
+		return true
+	}
+	s.s.mu.Unlock()
+	return false
+}
+
+func (s *Sockets) Size() int { return len(s.s.open) }
 func (s *Sockets) Name(fd int, pid uint32) (port uint32, ok bool) {
 	a, ok := s.s.name(inodeOf(fd), pid)
 	return a.port, ok
@@ -66,5 +81,5 @@ func inodeOf(fd int) inode {
 	if err := unix.Fstat(fd, &st); err != nil {
 		panic(err)
 	}
-	return inode{uint64(st.Dev), uint64(st.Ino)}
+	return inode(st.Ino)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -79,6 +80,9 @@ func Launch(p Program, supervisor ...string) error {
 	// is EINVAL.
 	unix.Prctl(unix.PR_SET_PTRACER, uintptr(pid), 0, 0, 0)
 
+	// What the caller has asked to be told of would no longer be ignored in the
+	// program where it was before.
+	signal.Reset()
 	// The filter is this thread's, and only the thread that executes survives.
 	runtime.LockOSThread()
 	listener, err := install()

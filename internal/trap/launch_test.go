@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -154,9 +156,9 @@ recvfrom: another (family 2, %d bits) from port 0 address length 12
 // TestMany checks that the supervisor holds no descriptor for a socket.
 func TestMany(t *testing.T) {
 	each(t, func(t *testing.T, client string, bits int) {
-		// The echo's end of each socket is in the supervisor here, and is closed
-		// when the socket is; so count when none is open.
-		s := startWith(t, nil, client, "many", "1000", "300").supervised()
+		// The echo's end of each socket is in the supervisor here, too, and is
+		// closed when the socket is.
+		s := start(t, client, "many", "1000", "300").supervised()
 		read := func(want string) {
 			t.Helper()
 			if line, _ := s.stdout.ReadString('\n'); line != want {
@@ -165,10 +167,16 @@ func TestMany(t *testing.T) {
 		}
 		read("held 300\n")
 		held := descriptors(t, s.pid)
-		s.stdin.Write([]byte{0})
-		read("closed\n")
 		if held < 300 || held > 340 {
 			t.Errorf("the supervisor has %d descriptors for 300 sockets", held)
+		}
+		s.stdin.Write([]byte{0})
+		read("closed\n")
+		for deadline := time.Now().Add(patience); descriptors(t, s.pid) > 40; {
+			if time.Now().After(deadline) {
+				t.Fatalf("the supervisor has %d descriptors for no socket", descriptors(t, s.pid))
+			}
+			runtime.Gosched() // the echoes are on their way out
 		}
 		s.stdin.Close()
 		s.wait()
@@ -190,16 +198,62 @@ func TestHello(t *testing.T) {
 	})
 }
 
-// TestSupervisorGone checks what the program sees when the supervisor is killed.
-func TestSupervisorGone(t *testing.T) {
-	s := start(t, client(t, "amd64"), "wait").supervised()
+// TestSupervisorAside checks that the supervisor holds none of the program's
+// files, is in nobody's way, and is nobody's child.
+func TestSupervisorAside(t *testing.T) {
+	read, write := pipe(t)
+	cmd := exec.Command(executable(t), client(t, "amd64"), "wait")
+	cmd.ExtraFiles = []*os.File{write, write, write, write} // 3 is a number of the supervisor's own
+	s := startCommand(t, cmd).supervised()
 	s.stdout.ReadString('\n')
-	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
-		unix.Kill(s.pid, signal) // for the program, not for the supervisor
+	for _, f := range []*os.File{read, s.stdin, s.reads} {
+		of, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range held {
+			if link, _ := os.Readlink(fd); link == of {
+				t.Errorf("%s is open on %s", fd, link)
+			}
+		}
+	}
+	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", s.pid)); dir != "/" {
+		t.Errorf("the supervisor is in %s: %v", dir, err)
 	}
 	sid, err := unix.Getsid(s.pid)
 	if err != nil || sid != s.pid {
 		t.Errorf("the supervisor %d is in session %d: %v", s.pid, sid, err)
+	}
+	for _, pid := range []int{os.Getpid(), s.cmd.Process.Pid} {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		if err != nil || strings.Contains(" "+string(children), fmt.Sprintf(" %d ", s.pid)) {
+			t.Errorf("process %d has the children %s: %v", pid, children, err)
+		}
+	}
+	s.stdin.Close()
+	s.wait()
+	s.gone()
+}
+
+// TestSupervisorGone checks what the program sees when the supervisor is killed.
+func TestSupervisorGone(t *testing.T) {
+	s := start(t, client(t, "amd64"), "wait").supervised()
+	s.stdout.ReadString('\n')
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ignored, _ := strings.Cut(string(status), "SigIgn:")
+	var mask uint64
+	fmt.Sscanf(ignored, "%x", &mask)
+	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE} {
+		if mask>>(signal-1)&1 == 0 {
+			t.Errorf("the supervisor does not ignore %v, which is for the program", signal)
+		}
 	}
 	unix.Kill(s.pid, unix.SIGKILL)
 	s.gone()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -73,6 +74,7 @@ func (m clearing) Run() int {
 }
 
 func launcher() int {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM) // as a command does
 	var env []string
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "IPQ_TRAP_") {
@@ -220,6 +222,7 @@ type session struct {
 	cmd     *exec.Cmd
 	timer   *time.Timer
 	stdin   *os.File
+	reads   *os.File // the end of standard output that stdout reads
 	stdout  *bufio.Reader
 	stderr  lockedBuffer
 	accept  *net.UnixListener
@@ -254,12 +257,13 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *session {
 		"GORACE=atexit_sleep_ms=0"), // what -race adds to every end of a process is for goroutines still running
 		cmd.Env...)
 	cmd.Stderr = &s.stderr
+	cmd.WaitDelay = patience
 	// Pipes of our own: Wait does not close them.
 	input, stdin := pipe(t)
 	stdout, output := pipe(t)
 	stdout.SetReadDeadline(time.Now().Add(3 * patience)) // a descendant that hangs may hold the other end
 	cmd.Stdin, s.stdin = input, stdin
-	cmd.Stdout, s.stdout = output, bufio.NewReader(stdout)
+	cmd.Stdout, s.reads, s.stdout = output, stdout, bufio.NewReader(stdout)
 	err := cmd.Start()
 	input.Close()
 	output.Close()
@@ -347,7 +351,9 @@ func (s *session) supervised() *session {
 func (s *session) wait() syscall.WaitStatus {
 	if !s.waited {
 		s.waited = true
-		s.cmd.Wait() // what it returns, ProcessState says
+		if err := s.cmd.Wait(); errors.Is(err, exec.ErrWaitDelay) {
+			s.t.Errorf("standard error stays open when the program is gone")
+		}
 	}
 	return s.cmd.ProcessState.Sys().(syscall.WaitStatus)
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -98,6 +100,52 @@ func testPackets(t *testing.T, client, protocol, network, bound string) {
 	if n, err := to.Read(b[:]); string(b[:n]) != "no rule" {
 		t.Errorf("%q arrived, %v, want only what no rule is for", b[:n], err)
 	}
+}
+
+// TestGivenAway has the program leave its socket to a process that is not its
+// descendant, and end: the socket must be served until it is closed.
+func TestGivenAway(t *testing.T) {
+	sandbox.RequireQueue(t)
+	path := filepath.Join(t.TempDir(), "gift")
+	l := listen(t, path)
+	s := startWith(t, []string{environHandler + "=" + handlerReal}, client(t, runtime.GOARCH), "give", path).supervised()
+	c, err := l.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	gift := os.NewFile(uintptr(fds[0]), "gift")
+	defer gift.Close()
+	if status := s.wait(); status != 0 || s.output() != "give: ok\n" {
+		t.Fatalf("status %#x", status)
+	}
+	// IPQM_MODE, with NLM_F_ACK, to copy metadata.
+	request := make([]byte, 40)
+	for at, v := range map[int]byte{0: 40, 4: 0x11, 6: 5, 12: 1, 16: 1} {
+		request[at] = v
+	}
+	if _, err := gift.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 100)
+	if n, err := gift.Read(answer); n != 36 || answer[4] != 2 || answer[16] != 0 {
+		t.Errorf("the answer is %x, %v; want an acknowledgement", answer[:n], err)
+	}
+	gift.Close()
+	s.gone()
 }
 
 // sendUDP sends a datagram with no checksum, so that it may be changed.

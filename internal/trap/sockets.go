@@ -68,7 +68,7 @@ func (s *sockets) add(fd int, protocol int) (released func(), err error) {
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
 	k := &socket{key: s.key, protocol: protocol, released: make(chan struct{})}
-	s.open[inode{uint64(st.Dev), uint64(st.Ino)}] = k
+	s.open[inode(st.Ino)] = k
 	return func() { close(k.released) }, nil
 }
 

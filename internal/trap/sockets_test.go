@@ -3,6 +3,7 @@
 package trap_test
 
 import (
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -109,11 +110,19 @@ func TestSocketsReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Bind(ours, 7, 1)
-	bound := make(chan unix.Errno)
+	bound := make(chan unix.Errno, 1)
 	go func() {
 		errno, _ := s.Bind(second, 7, 1)
 		bound <- errno
 	}()
+	for !s.Busy() { // until it waits for us
+		select {
+		case errno := <-bound:
+			t.Fatalf("a port whose socket is on its way out: %v, at once", errno)
+		default:
+			runtime.Gosched()
+		}
+	}
 	unix.Close(ours)
 	released()
 	if errno := <-bound; errno != 0 {

@@ -26,19 +26,30 @@ func (t thread) path(file string) string {
 
 // An inode tells an open socket from all others that are open, however it was
 // duplicated or passed on.
-type inode struct{ dev, ino uint64 }
+type inode uint64
 
 // socket returns the inode behind a descriptor of the thread; false when it is
-// not a socket, or cannot be seen.
+// not a socket, or cannot be seen. The link is read and not followed: the
+// program may have descriptors on file systems that never answer.
 func (t thread) socket(fd int32) (inode, bool) {
 	if fd < 0 {
-		return inode{}, false
+		return 0, false
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(t.path("fd/"+strconv.Itoa(int(fd))), &st); err != nil {
-		return inode{}, false
+	var b [64]byte
+	n, err := unix.Readlink(t.path("fd/"+strconv.Itoa(int(fd))), b[:])
+	if err != nil {
+		return 0, false
 	}
-	return inode{uint64(st.Dev), uint64(st.Ino)}, st.Mode&unix.S_IFMT == unix.S_IFSOCK
+	return parseSocketLink(string(b[:n]))
+}
+
+// parseSocketLink reads what /proc/PID/fd has for a socket: "socket:[4711]".
+// Whatever has a path begins with a slash.
+func parseSocketLink(link string) (inode, bool) {
+	rest, ok := strings.CutPrefix(link, "socket:[")
+	number, ok2 := strings.CutSuffix(rest, "]")
+	n, err := strconv.ParseUint(number, 10, 64)
+	return inode(n), ok && ok2 && err == nil
 }
 
 // seen returns an error when the descriptors of the thread are hidden from us:

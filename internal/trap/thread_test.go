@@ -44,6 +44,25 @@ func TestParseStatus(t *testing.T) {
 	}
 }
 
+func TestParseSocketLink(t *testing.T) {
+	for link, want := range map[string]uint64{
+		"socket:[4711]":                 4711,
+		"socket:[18446744073709551615]": 1<<64 - 1,
+		"socket:[18446744073709551616]": 0,
+		"socket:[]":                     0,
+		"socket:[12":                    0,
+		"socket:[-1]":                   0,
+		"/tmp/socket:[12]":              0,
+		"pipe:[12]":                     0,
+		"anon_inode:[eventfd]":          0,
+		"":                              0,
+	} {
+		if got, ok := trap.ParseSocketLink(link); ok != (want != 0) || ok && got != want {
+			t.Errorf("%q is socket %d, %v; want %d", link, got, ok, want)
+		}
+	}
+}
+
 func FuzzParseMapping(f *testing.F) {
 	f.Add(uint64(0x7f0000000000), uint64(0x7f0000001000), "rw-p", " 00000000 00:00 0  [heap]")
 	f.Add(uint64(0), uint64(0), "", "")

@@ -44,6 +44,7 @@ var scenarios = map[string]func(args []string){
 	"hidden":    hidden,
 	"cat":       cat,
 	"passer":    passer,
+	"give":      give,
 }
 
 func main() {
@@ -381,6 +382,18 @@ func hidden([]string) {
 	syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 	fd := netlink(3)
 	say("bind:", name(bind(fd, 5)))
+}
+
+// give sends a socket to another process, and ends.
+func give(args []string) {
+	to, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		err = syscall.Connect(to, &syscall.SockaddrUnix{Name: args[0]})
+	}
+	if err == nil {
+		err = syscall.Sendmsg(to, []byte{0}, syscall.UnixRights(netlink(3)), nil, 0)
+	}
+	say("give:", name(err))
 }
 
 // cat copies standard input, and ends with the status it is told.
