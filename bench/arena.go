@@ -40,7 +40,7 @@ func newArena() (*arena, error) {
 	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM)
 	go func() {
 		<-interrupted
-		readers.remove() // the processes end by themselves, as their pipes do
+		readers.remove() // the processes end with this one
 		os.Exit(130)
 	}()
 	return &arena{readers: readers, counters: counters}, nil

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
 
@@ -52,27 +51,6 @@ func (a *arena) start(c contestant) (*process, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// startOn starts a command on the given cores; a child inherits the affinity of the thread that forks it.
-func startOn(cmd *exec.Cmd, on []int) error {
-	if on == nil {
-		return cmd.Start()
-	}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var set unix.CPUSet
-		for _, c := range on {
-			set.Set(c)
-		}
-		err := unix.SchedSetaffinity(0, &set)
-		if err == nil {
-			err = cmd.Start()
-		}
-		started <- err
-	}()
-	return <-started
 }
 
 func (p *process) expect(format string, into ...any) error {

@@ -65,7 +65,7 @@ func newFarHost() (*farHost, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startOn(cmd, nil); err != nil {
 		return nil, err
 	}
 	f := &farHost{cmd: cmd, in: in}
