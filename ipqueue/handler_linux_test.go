@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -272,6 +273,98 @@ func TestMaxLen(t *testing.T) {
 			return s.Length == 3 && s.QueueDropped == test.dropped && s.NetlinkDropped == 0
 		})
 	}
+}
+
+// The largest packets: as long as NFQUEUE's messages can be, and longer.
+func TestLargePackets(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	feed(t, 0, 0)
+	for _, family := range []uint8{ipqueue.IPv4, ipqueue.IPv6} {
+		n := newTestNet(t, family)
+		p := connect(t, h, family, wire.IPQ64, 700)
+		p.setMode(wire.IPQCopyPacket, 0)
+		header := map[uint8]int{ipqueue.IPv4: 28, ipqueue.IPv6: 48}[family]
+		for _, size := range []int{1472, 16000, 65531 - header, 65532 - header, 65507} {
+			n.send(t, "7001", size)
+			m, payload := p.wantPacket()
+			if want := min(header+size, 65531); len(payload) != want {
+				t.Errorf("a packet of %d bytes shows %d, want %d", header+size, len(payload), want)
+			}
+			if header+size > 65531 {
+				p.verdict(m.ID, wire.IPQVerdictAccept, nil) // sent back as it is, it would be cut
+			} else {
+				p.verdict(m.ID, wire.IPQVerdictAccept, bytes.Clone(payload))
+			}
+			if got := n.arrived(t, patience); got != size {
+				t.Errorf("%d bytes arrived, want %d", got, size)
+			}
+		}
+		n.close()
+	}
+}
+
+// TCP arrives in segments that fit the link, and gets through.
+func TestTCP(t *testing.T) {
+	netw := sandbox.Setup(t, 2)
+	h := open(t, ipqueue.Config{})
+	feedFrom(t, 0, rules.Chain{Hook: rules.Forward})
+	for _, family := range []uint8{ipqueue.IPv4, ipqueue.IPv6} {
+		p := connect(t, h, family, wire.IPQ64, 700)
+		p.setMode(wire.IPQCopyPacket, 0)
+		to := netw.Hosts[1].IPv4
+		if family == ipqueue.IPv6 {
+			to = netw.Hosts[1].IPv6
+		}
+		answered := make(chan bool, 1)
+		go func() {
+			e := sandbox.Exchange{Protocol: sandbox.HTTP, From: netw.Hosts[0], To: netw.Hosts[1], IPv6: family == ipqueue.IPv6, Name: "passed"}
+			result, err := e.Do()
+			netw.Hosts[0].Do(func() error { // ends the loop below
+				c, err := net.Dial("udp", net.JoinHostPort(to.String(), "7009"))
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				_, err = c.Write([]byte("end"))
+				return err
+			})
+			answered <- result.Answered && err == nil
+		}()
+		segments := 0
+		for {
+			m, payload := p.wantPacket()
+			if len(payload) > 1500 {
+				t.Errorf("a packet of %d bytes on a link of 1500", len(payload))
+			}
+			p.verdict(m.ID, wire.IPQVerdictAccept, nil)
+			if bytes.HasSuffix(payload, []byte("end")) {
+				break
+			}
+			segments++
+		}
+		if ok := <-answered; !ok || segments < 6 {
+			t.Errorf("family %d: answered %v after %d segments", family, ok, segments)
+		}
+	}
+}
+
+// A socket that was duplicated, or inherited, is released by the last close.
+func TestLastClose(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := newProgram(t, os.NewFile(uintptr(fd), "duplicate"), wire.IPQ64, 700)
+	p.close()
+	again.fence()
+	if s := status(h, ipqueue.IPv4); s.PeerPID != 700 {
+		t.Errorf("the first close released the slot: %+v", s)
+	}
+	again.close()
+	await(t, h, ipqueue.IPv4, "the last close releases the slot", func(s ipqueue.FamilyStatus) bool { return s.PeerPID == 0 })
 }
 
 // A handler that is closed, or killed, is an end of file for its programs; the

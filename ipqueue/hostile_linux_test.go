@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ipq/internal/sandbox"
 	"ipq/internal/wire"
 	"ipq/ipqueue"
 	"ipq/rules"
@@ -70,9 +71,8 @@ func TestOversizedDatagram(t *testing.T) {
 	h := ipqueue.OpenIdle(ipqueue.Config{Allow: func(ipqueue.Credentials) bool { return true }})
 	defer h.Close()
 	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
-	if unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1<<20) != nil {
-		t.Skip("missing: privilege to enlarge a socket's buffer; run as root")
-	}
+	err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1<<20)
+	sandbox.Require(t, "root", err == nil, "a socket's buffer cannot be enlarged; run as root")
 	p.send(p.message(wire.IPQTypeVerdict, wire.IPQFlagRequest, make([]byte, 300<<10)))
 	p.fence()
 	if s := h.Status().IPv4; s.PeerPID != 0 {

@@ -100,6 +100,24 @@ func TestPairAddressesDiffer(t *testing.T) {
 	}
 }
 
+// The kernel refuses the same address twice, so that a chance in 2^40 is seen and
+// another one drawn.
+func TestPairAddressTwice(t *testing.T) {
+	handler, _ := pair(t)
+	name := ownAddress(t, handler)
+	other, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(other)
+	if errno := rawAddress(unix.SYS_BIND, other, name); errno != unix.EADDRINUSE {
+		t.Errorf("binding another socket to % x: %v, want EADDRINUSE", name, errno)
+	}
+	if errno := rawAddress(unix.SYS_CONNECT, other, name); errno != unix.ECONNREFUSED {
+		t.Errorf("connecting to % x, which does not listen: %v, want ECONNREFUSED", name, errno)
+	}
+}
+
 func TestPairTruncates(t *testing.T) {
 	handler, program := pair(t)
 	unix.Send(handler, bytes.Repeat([]byte{7}, 340), 0)

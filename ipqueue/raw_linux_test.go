@@ -47,3 +47,19 @@ func setGroups(t testing.TB, groups []uint32) {
 		t.Errorf("setgroups: %v", errno)
 	}
 }
+
+// ownAddress is getsockname, as the kernel gave it.
+func ownAddress(t testing.TB, fd int) []byte {
+	t.Helper()
+	name := make([]byte, 110)
+	size := uint32(len(name))
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&size))); errno != 0 {
+		t.Fatalf("getsockname: %v", errno)
+	}
+	return name[:size]
+}
+
+func rawAddress(trap uintptr, fd int, address []byte) unix.Errno {
+	_, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&address[0])), uintptr(len(address)))
+	return errno
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"ipq/internal/sandbox"
 	"ipq/internal/wire"
 	"ipq/ipqueue"
+	"ipq/rules"
 )
 
 // differs names the recorded cases that today's kernel, or a socket that is not
@@ -27,10 +29,21 @@ var differs = map[string]string{
 }
 
 // TestReplay holds the handler against the recordings, with real packets through
-// the kernel's queue 0.
+// the kernel's queue 0, to which -j QUEUE and NFQUEUE lead.
 func TestReplay(t *testing.T) {
 	sandbox.RequireNamespaces(t)
-	queueRules(t)
+	t.Run("iptables", func(t *testing.T) { testReplay(t, iptablesRules(t)) })
+	t.Run("nftables", func(t *testing.T) { testReplay(t, nftablesRules(t)) })
+}
+
+// replayRules are the rules of testdata/README.md. change deletes or inserts the
+// one of a port; it is nil where that cannot be done to one rule alone.
+type replayRules struct {
+	change func(t *testing.T, family uint8, insert bool, port string)
+	mark   bool // the sender marks its packets for 7004 itself
+}
+
+func testReplay(t *testing.T, rules replayRules) {
 	h, err := ipqueue.Open(ipqueue.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -39,14 +52,18 @@ func TestReplay(t *testing.T) {
 	for _, r := range recordings(t) {
 		t.Run(r.name, func(t *testing.T) {
 			n := newTestNet(t, r.family)
+			n.mark = rules.mark
 			var base ipqueue.FamilyStatus
 			for _, c := range r.cases {
 				if why, ok := differs[c.name]; ok {
 					t.Logf("%s: not as recorded: %s", c.name, why)
 					continue
 				}
+				if rules.change == nil && slices.ContainsFunc(c.steps, func(s step) bool { return s.verb == "rule" }) {
+					continue
+				}
 				t.Run(c.name, func(t *testing.T) {
-					p := &replay{t: t, h: h, net: n, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}, base: base}
+					p := &replay{t: t, h: h, net: n, rules: rules, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}, base: base}
 					defer func() { base = p.base }()
 					p.run(c)
 				})
@@ -55,12 +72,18 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// queueRules installs the rules of testdata/README.md.
-func queueRules(t *testing.T) {
+func iptablesRules(t *testing.T) replayRules {
 	t.Helper()
-	for _, tool := range []string{"iptables-legacy", "ip6tables-legacy"} {
-		t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // the usual place is root's
-		path, err := exec.LookPath(tool)
+	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // the usual place is root's
+	tools := map[uint8]string{ipqueue.IPv4: "iptables-legacy", ipqueue.IPv6: "ip6tables-legacy"}
+	run := func(t *testing.T, family uint8, rule string) {
+		t.Helper()
+		if out, err := exec.Command(tools[family], strings.Fields(rule)...).CombinedOutput(); err != nil {
+			t.Fatalf("%s %s: %v: %s", tools[family], rule, err, out)
+		}
+	}
+	for family, tool := range tools {
+		_, err := exec.LookPath(tool)
 		sandbox.Require(t, "iptables-legacy", err == nil, "no "+tool+" in PATH; install iptables")
 		for _, rule := range []string{
 			"-A OUTPUT -p udp --dport 7001 -j QUEUE",
@@ -73,16 +96,32 @@ func queueRules(t *testing.T) {
 			"-t mangle -A POSTROUTING -p udp --dport 7006 -j QUEUE",
 			"-A OUTPUT -p udp --dport 7007 -j NFQUEUE --queue-num 0", // 7 in the recording, which ip_queue did not mind
 		} {
-			if out, err := exec.Command(path, strings.Fields(rule)...).CombinedOutput(); err != nil {
-				t.Fatalf("%s %s: %v: %s", tool, rule, err, out)
-			}
+			run(t, family, rule)
 		}
 		t.Cleanup(func() {
-			for _, table := range []string{"filter", "mangle"} {
-				exec.Command(path, "-t", table, "-F").Run()
-			}
+			run(t, family, "-F")
+			run(t, family, "-t mangle -F")
 		})
 	}
+	return replayRules{change: func(t *testing.T, family uint8, insert bool, port string) {
+		how := map[bool]string{false: "-D", true: "-I"}[insert]
+		run(t, family, how+" OUTPUT -p udp --dport "+port+" -j QUEUE")
+	}}
+}
+
+func nftablesRules(t *testing.T) replayRules {
+	t.Helper()
+	chain := func(hook rules.Hook, priority int32, ports ...uint16) rules.Chain {
+		m := rules.Match{Protocols: []rules.Protocol{rules.UDP}}
+		for _, p := range ports {
+			m.DstPorts = append(m.DstPorts, rules.Port(p))
+		}
+		return rules.Chain{Hook: hook, Priority: priority, Match: []rules.Match{m}}
+	}
+	feedFrom(t, 0,
+		chain(rules.Output, -150, 7003), chain(rules.Output, 0, 7001, 7003, 7004, 7007), chain(rules.Input, 0, 7002),
+		chain(rules.Prerouting, -150, 7005), chain(rules.Postrouting, -150, 7006))
+	return replayRules{mark: true}
 }
 
 // testNet sends UDP through lo and sees what arrives.
@@ -92,6 +131,7 @@ type testNet struct {
 	source *net.UDPConn
 	sinks  map[string]*net.UDPConn
 	used   string // the port that was sent to last
+	mark   bool   // packets to 7004 are marked here
 }
 
 func (n *testNet) close() {
@@ -138,8 +178,26 @@ func (n *testNet) send(t testing.TB, port string, size int) {
 		t.Fatal(err)
 	}
 	n.used = port
+	if n.mark {
+		n.setMark(t, map[bool]int{true: 0x80000001 - 1<<32}[port == "7004"])
+	}
 	if _, err := n.source.WriteToUDP([]byte(strings.Repeat(alphabet, size/26+1)[:size]), a); err != nil {
 		t.Fatalf("sending %d bytes to port %s: %v", size, port, err)
+	}
+}
+
+func (n *testNet) setMark(t testing.TB, mark int) {
+	t.Helper()
+	raw, err := n.source.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, mark); err != nil {
+				t.Errorf("SO_MARK: %v", err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -165,12 +223,12 @@ type replay struct {
 	t         *testing.T
 	h         *ipqueue.Handler
 	net       *testNet
+	rules     replayRules
 	recording recording
 	programs  map[string]*program
 	ids       map[string]uint64
 	base      ipqueue.FamilyStatus // at the last proc
 	user      int
-	maxLen    uint32
 }
 
 func (p *replay) run(c recorded) {
@@ -246,7 +304,7 @@ func (p *replay) step(s step) {
 		p.settled()
 		p.setMaxLen(uint32(s.number(t, 0)))
 	case "rule":
-		p.rule(s)
+		p.rules.change(t, p.recording.family, s.fields[0] == "+", s.fields[1])
 	case "udp":
 		p.net.send(t, s.fields[0], s.number(t, 1))
 	case ">":
@@ -283,17 +341,6 @@ func mapped(uid int) bool {
 		}
 	}
 	return false
-}
-
-func (p *replay) rule(s step) {
-	tool := "iptables-legacy"
-	if p.recording.family == ipqueue.IPv6 {
-		tool = "ip6tables-legacy"
-	}
-	how := map[string]string{"-": "-D", "+": "-I"}[s.fields[0]]
-	if out, err := exec.Command(tool, how, "OUTPUT", "-p", "udp", "--dport", s.fields[1], "-j", "QUEUE").CombinedOutput(); err != nil {
-		p.t.Fatalf("%s %s: %v: %s", tool, how, err, out)
-	}
 }
 
 func (p *replay) receive(s step) {

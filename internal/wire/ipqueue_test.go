@@ -191,7 +191,6 @@ func FuzzIPQRoundTrip(f *testing.F) {
 			}
 		}
 		if e, err := wire.DecodeIPQError(b); err == nil && len(e.Request) >= wire.IPQHeaderSize {
-			b = b[:wire.IPQErrorSize+len(e.Request)]
 			again, err := wire.DecodeIPQError(wire.AppendIPQError(nil, e.Errno, e.PID, e.Request))
 			if e.Errno == 0 {
 				e.Request = e.Request[:wire.IPQHeaderSize]
