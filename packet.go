@@ -42,7 +42,7 @@ type Packet struct {
 
 	Mark        uint32 // packet mark, as rules see it
 	Priority    uint32 // of the packet, as tc sees it
-	UID, GID    uint32 // of the local socket; Has(HasUID), Has(HasGID)
+	UID, GID    uint32 // of the local socket, as the initial user namespace numbers them; Has(HasUID), Has(HasGID)
 	CgroupClass uint32 // net_cls class of the local socket
 
 	In, Out         uint32 // interface indexes; 0 for none. Of a bridge, not of its port

@@ -37,8 +37,9 @@ type Kernel struct {
 
 	mu      sync.Mutex
 	queues  map[uint16]*queue
-	sockets map[*socket]bool
+	sockets []*socket
 	closed  bool
+	buf     []byte // for a datagram
 
 	running sync.WaitGroup
 }
@@ -47,7 +48,7 @@ type Kernel struct {
 // what a queue's socket needs, it skips the test.
 func New(t TB, c ...Config) *Kernel {
 	t.Helper()
-	k := &Kernel{t: t, queues: make(map[uint16]*queue), sockets: make(map[*socket]bool)}
+	k := &Kernel{t: t, queues: make(map[uint16]*queue), buf: make([]byte, maxDatagram)}
 	if len(c) > 1 {
 		t.Fatalf("ipqtest: %d Configs given, at most one makes sense", len(c))
 	}
@@ -82,8 +83,11 @@ func (k *Kernel) File() *os.File {
 func (k *Kernel) Close() {
 	k.mu.Lock()
 	k.closed = true
-	for s := range k.sockets {
+	for _, s := range k.sockets {
 		s.close()
+	}
+	for number := range k.queues {
+		k.destroy(number)
 	}
 	k.mu.Unlock()
 	k.running.Wait()
@@ -106,7 +110,7 @@ func (k *Kernel) Inject(p Packet) *Entry {
 		}
 	}
 	e := &Entry{k: k, packet: p, decided: make(chan struct{})}
-	k.mu.Lock()
+	k.lock()
 	defer k.mu.Unlock()
 	q := k.queues[p.Queue]
 	if p.GSO && q != nil && q.flags&ipq.FlagGSO == 0 {
@@ -118,7 +122,7 @@ func (k *Kernel) Inject(p Packet) *Entry {
 
 // Flush drops every packet that waits in any queue, as the kernel does when somebody deletes a base chain.
 func (k *Kernel) Flush() {
-	k.mu.Lock()
+	k.lock()
 	defer k.mu.Unlock()
 	for _, q := range k.queues {
 		q.flush()
@@ -128,7 +132,7 @@ func (k *Kernel) Flush() {
 // Unbind takes a queue from its owner, as another user of the owner's socket could. What waits in it is dropped, and the
 // next verdict for it is refused.
 func (k *Kernel) Unbind(queue uint16) {
-	k.mu.Lock()
+	k.lock()
 	defer k.mu.Unlock()
 	k.destroy(queue)
 }
@@ -136,7 +140,7 @@ func (k *Kernel) Unbind(queue uint16) {
 // Raw sends a datagram of any content to the owner of a queue, in turn with its packets.
 func (k *Kernel) Raw(queue uint16, datagram []byte) {
 	k.t.Helper()
-	k.mu.Lock()
+	k.lock()
 	defer k.mu.Unlock()
 	q := k.queues[queue]
 	if q == nil {
@@ -148,7 +152,7 @@ func (k *Kernel) Raw(queue uint16, datagram []byte) {
 
 // Stats is the kernel's account of a queue, all zero if nobody has bound it.
 func (k *Kernel) Stats(queue uint16) ipq.KernelStats {
-	k.mu.Lock()
+	k.lock()
 	defer k.mu.Unlock()
 	q := k.queues[queue]
 	if q == nil {

@@ -19,10 +19,8 @@ const (
 	cmdPFBind, cmdPFUnbind = 3, 4 // NFQNL_CFG_CMD_PF_BIND and PF_UNBIND, which do nothing since Linux 3.8
 )
 
-// receive deals with the messages of a datagram, each for itself: one that fails does not stop the others.
+// receive deals with the messages of a datagram, each for itself: one that fails does not stop the others. mu is held.
 func (k *Kernel) receive(s *socket, datagram []byte) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for {
 		h, body, rest, ok, _ := wire.Next(datagram)
 		if !ok {

@@ -223,7 +223,7 @@ func TestProtocol(t *testing.T) {
 			return c
 		}},
 		{"real", func(t *testing.T) *nlsock.Conn {
-			sandbox.RequireNamespaces(t)
+			sandbox.RequireQueue(t)
 			c, err := nlsock.Dial()
 			if err != nil {
 				t.Fatal(err)

@@ -3,12 +3,15 @@ package ipqtest
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
-	"syscall"
 )
 
 // maxDatagram is more than a program can send at once: its send buffer is smaller.
 const maxDatagram = 1 << 18
+
+// errNothing says that nothing has been sent.
+var errNothing = errors.New("nothing to receive")
 
 // socket is the kernel's end of a netlink socket.
 type socket struct {
@@ -30,33 +33,62 @@ func (k *Kernel) connect(file *os.File) {
 		file.Close()
 		return
 	}
-	k.sockets[s] = true
+	k.sockets = append(k.sockets, s)
 	k.running.Go(func() { k.read(s) })
 	k.running.Go(s.write)
 }
 
-// read takes requests until the program closes its end, which unbinds its queues.
+// read deals with what the program sends, as it comes.
 func (k *Kernel) read(s *socket) {
-	buf := make([]byte, maxDatagram)
-	for {
-		n, err := s.file.Read(buf)
-		if errors.Is(err, syscall.ECONNRESET) {
-			continue // the program closed with messages unread; what it sent before is still to come
-		}
-		if err != nil {
-			break
-		}
-		k.receive(s, buf[:n])
+	for s.readable() {
+		k.lock()
+		k.mu.Unlock()
 	}
+}
+
+// lock locks mu and deals with everything that programs have sent until now. A real kernel has done what a message says
+// when the program's system call returns; with this nobody can see that here it is done a moment later.
+func (k *Kernel) lock() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	// Owners first: one of them may have given up the queue that another asks for.
+	for _, owners := range []bool{true, false} {
+		for _, s := range slices.Clone(k.sockets) {
+			if k.owns(s) == owners && !k.drain(s) {
+				k.hangUp(s)
+			}
+		}
+	}
+}
+
+func (k *Kernel) owns(s *socket) bool {
+	for _, q := range k.queues {
+		if q.owner == s {
+			return true
+		}
+	}
+	return false
+}
+
+// hangUp does what the kernel does when a program has closed its end.
+func (k *Kernel) hangUp(s *socket) {
 	for number, q := range k.queues {
 		if q.owner == s {
 			k.destroy(number)
 		}
 	}
-	delete(k.sockets, s)
+	k.sockets = slices.DeleteFunc(k.sockets, func(x *socket) bool { return x == s })
 	s.close()
+}
+
+// drain takes the requests that wait in a socket. It reports false when the program has closed its end.
+func (k *Kernel) drain(s *socket) (open bool) {
+	for {
+		n, err := s.receive(k.buf)
+		if err != nil {
+			return err == errNothing
+		}
+		k.receive(s, k.buf[:n])
+	}
 }
 
 // send appends a datagram to those that are to be sent. It never blocks.

@@ -1,6 +1,7 @@
 package ipqtest
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,4 +16,42 @@ func socketpair() (kernel, program *os.File, err error) {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
 	return os.NewFile(uintptr(fds[0]), "kernel"), os.NewFile(uintptr(fds[1]), "netlink"), nil
+}
+
+// readable waits until there is something to receive. It reports false when the socket is closed.
+func (s *socket) readable() bool {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	return raw.Read(func(fd uintptr) bool {
+		_, _, err := unix.Recvfrom(int(fd), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return err != unix.EAGAIN
+	}) == nil
+}
+
+// receive takes a datagram, without waiting.
+func (s *socket) receive(buf []byte) (n int, err error) {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return 0, io.EOF
+	}
+	if raw.Control(func(fd uintptr) {
+		for {
+			n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+			// A program that closes with messages unread resets the connection; what it sent before is still to come.
+			if err != unix.ECONNRESET && err != unix.EINTR {
+				return
+			}
+		}
+	}) != nil {
+		return 0, io.EOF
+	}
+	switch {
+	case err == unix.EAGAIN:
+		return 0, errNothing
+	case err != nil || n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }

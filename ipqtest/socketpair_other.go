@@ -14,3 +14,7 @@ func supported() error {
 }
 
 func socketpair() (kernel, program *os.File, err error) { return nil, nil, supported() }
+
+func (s *socket) readable() bool { return false }
+
+func (s *socket) receive([]byte) (int, error) { return 0, errNothing }
