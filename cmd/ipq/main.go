@@ -17,7 +17,7 @@ var verbs = []struct {
 	intent   string
 	commands []func() *cobra.Command
 }{
-	{"See it work", []func() *cobra.Command{newTryCommand, newDoctorCommand}},
+	{"See it work", []func() *cobra.Command{newTryCommand, newDoctorCommand, newBenchCommand}},
 	{"Look at packets and queues", []func() *cobra.Command{newWatchCommand, newPsCommand}},
 	{"Run programs written for ip_queue", []func() *cobra.Command{newEmulateCommand, newRunCommand}},
 	{"About this program", []func() *cobra.Command{newVersionCommand}},
