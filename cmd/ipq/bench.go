@@ -37,9 +37,10 @@ one thing after the other, in rounds; each figure is the median of all rounds:
   TCP         One connection over a link with an MTU of 1500 bytes: what it carries. What
               arrives is queued in trains, as long as the kernel makes them (GSO).
 
-The reader accepts every packet without a look at it: what your program does comes on
-top. Other load on the machine shows: let it rest. The buffer of an ordinary user's queue
-is at most net.core.rmem_max, and when it is small, more is lost.`,
+Round trip and TCP are measured without a queue, too. The reader accepts every packet
+without a look at it: what your program does comes on top. Other load on the machine shows: let it
+rest. The buffer of an ordinary user's queue is at most net.core.rmem_max, and when it is
+small, more is lost.`,
 		Example: `# What does it cost to queue packets here?
 ipq bench
 # More exactly
