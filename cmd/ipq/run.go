@@ -28,8 +28,8 @@ long as one of them lives.
 
 The packets come from the service ("ipq emulate") when one answers at --socket, or
 at the usual place; else from a queue handler that is started for this program
-alone, which takes queue 0 and needs CAP_NET_ADMIN. Whoever can start that may use
-it, the program's less privileged parts included.
+alone, which takes queue 0 of this network namespace and needs CAP_NET_ADMIN.
+Whoever can start that may use it, the program's less privileged parts included.
 
 Set-user-id programs and file capabilities give nothing to a program that is run
 like this (no_new_privs), as an ordinary user could otherwise deceive them. A
@@ -75,7 +75,7 @@ ipq run --sandbox sh -c 'iptables-legacy -A OUTPUT -j QUEUE; ./passer & ping -c 
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows PROGRAM is for it
-	flags.StringVar(&l.socket, "socket", ipqueue.DefaultSocket, `the service's socket; empty: use none`)
+	flags.StringVar(&l.socket, "socket", ipqueue.DefaultSocket, "the service's socket; empty: have a queue handler of its own")
 	flags.BoolVar(&l.sandbox, "sandbox", false, "run it in a network of its own, with no privilege")
 	flags.BoolVar(&l.supervise, "supervise", false, "be the supervisor of a program")
 	flags.MarkHidden("supervise")

@@ -225,6 +225,7 @@ type session struct {
 	reads   *os.File // the end of standard output that stdout reads
 	stdout  *bufio.Reader
 	stderr  lockedBuffer
+	quiet   chan struct{} // closed when nobody can write to standard error
 	accept  *net.UnixListener
 	watch   net.Conn
 	told    lockedBuffer // what the supervisor has told
@@ -250,26 +251,41 @@ func startWith(t testing.TB, environ []string, program ...string) *session {
 // startCommand starts a command that becomes the launcher.
 func startCommand(t testing.TB, cmd *exec.Cmd) *session {
 	t.Helper()
+	return startOn(t, cmd, nil)
+}
+
+// startOn is startCommand, with a terminal for standard input and output.
+func startOn(t testing.TB, cmd *exec.Cmd, terminal *os.File) *session {
+	t.Helper()
 	s := &session{t: t, cmd: cmd}
 	sock := filepath.Join(t.TempDir(), "w")
 	s.accept = listen(t, sock)
 	cmd.Env = append(append(os.Environ(), environRole+"="+roleLaunch, environWatch+"="+sock,
 		"GORACE=atexit_sleep_ms=0"), // what -race adds to every end of a process is for goroutines still running
 		cmd.Env...)
-	cmd.Stderr = &s.stderr
-	cmd.WaitDelay = patience
 	// Pipes of our own: Wait does not close them.
 	input, stdin := pipe(t)
 	stdout, output := pipe(t)
 	stdout.SetReadDeadline(time.Now().Add(3 * patience)) // a descendant that hangs may hold the other end
 	cmd.Stdin, s.stdin = input, stdin
 	cmd.Stdout, s.reads, s.stdout = output, stdout, bufio.NewReader(stdout)
+	if terminal != nil {
+		cmd.Stdin, cmd.Stdout = terminal, terminal
+	}
+	stderr, errors := pipe(t)
+	cmd.Stderr = errors
 	err := cmd.Start()
 	input.Close()
 	output.Close()
+	errors.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.quiet = make(chan struct{})
+	go func() {
+		io.Copy(&s.stderr, stderr)
+		close(s.quiet)
+	}()
 	s.timer = time.AfterFunc(2*patience, func() { cmd.Process.Kill() })
 	t.Cleanup(s.end)
 	return s
@@ -351,7 +367,10 @@ func (s *session) supervised() *session {
 func (s *session) wait() syscall.WaitStatus {
 	if !s.waited {
 		s.waited = true
-		if err := s.cmd.Wait(); errors.Is(err, exec.ErrWaitDelay) {
+		s.cmd.Wait() // what it returns, ProcessState says
+		select {
+		case <-s.quiet:
+		case <-time.After(patience):
 			s.t.Errorf("standard error stays open when the program is gone")
 		}
 	}
