@@ -18,9 +18,10 @@ type Config struct {
 	MaxLen uint32
 
 	// Allow decides whether the sender of a message may use the handler; a
-	// message that it refuses is answered with EPERM. It is asked for every
-	// message, from several goroutines at once, and must be quick. nil means
-	// Root, which comes closest to the CAP_NET_ADMIN that ip_queue asked for.
+	// message that it refuses is answered with EPERM. It is asked whenever a
+	// socket's sender is another than that of the message before, from several
+	// goroutines at once, and must be quick. nil means Root, which comes closest
+	// to the CAP_NET_ADMIN that ip_queue asked for.
 	Allow func(Credentials) bool
 }
 
