@@ -26,8 +26,12 @@ int libipq_close(int fd)
  */
 static int open_socket(int family, int protocol, const struct sockaddr_nl *local)
 {
-	int fd = socket(PF_NETLINK, SOCK_RAW, protocol);
+	int fd, result;
 
+	/* The kernel never says EINTR here; under "ipq run" a signal may. */
+	do {
+		fd = socket(PF_NETLINK, SOCK_RAW, protocol);
+	} while (fd < 0 && errno == EINTR);
 	if (fd < 0) {
 		fd = libipq_ask_handler(family, local->nl_pid, errno);
 		if (fd < 0)
@@ -35,7 +39,10 @@ static int open_socket(int family, int protocol, const struct sockaddr_nl *local
 		return fd;
 	}
 	/* The port is our pid: a second handle of this family is refused. */
-	if (bind(fd, (const struct sockaddr *)local, sizeof *local) < 0) {
+	do {
+		result = bind(fd, (const struct sockaddr *)local, sizeof *local);
+	} while (result < 0 && errno == EINTR);
+	if (result < 0) {
 		libipq_set_error(ERR_BIND);
 		return libipq_close(fd);
 	}

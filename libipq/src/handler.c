@@ -83,7 +83,7 @@ static int connect_to(const char *path, const struct timespec *start)
 	return fd;
 }
 
-static int wait_for_answer(int fd, const struct timespec *start)
+static int wait_readable(int fd, const struct timespec *start)
 {
 	struct pollfd p;
 	int n;
@@ -166,10 +166,16 @@ int libipq_ask_handler(int family, __u32 pid, int absent)
 	hello.word_size = (unsigned char)(sizeof(long) * 8);
 	hello.pid = pid;
 	if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello &&
-	    wait_for_answer(fd, &start) == 0)
+	    wait_readable(fd, &start) == 0)
 		got = receive_descriptor(fd);
 	if (got < 0)
 		return libipq_close(fd);
+
+	/*
+	 * The service hangs up when it has closed its own copy of the descriptor:
+	 * from then on our close is the last, and frees our port at once.
+	 */
+	wait_readable(fd, &start);
 
 	/* Onto the number that a plain socket() would have had. */
 	if (dup2(got, fd) == fd) {

@@ -583,8 +583,9 @@ static void serve(int listener, int what, int family)
 	}
 	if (sendmsg(fd, &m, 0) != (ssize_t)vector.iov_len)
 		_exit(2);
-	if (what == GOOD || what == TWO_DESCRIPTORS) { /* hear one mode message, then hang up */
+	if (what == GOOD || what == TWO_DESCRIPTORS) { /* hear one mode message */
 		close(pair[0]);
+		close(fd);
 		_exit(recv(pair[1], hello, sizeof hello, 0) == (sizeof(long) == 8 ? 56 : 44) ? 0 : 3);
 	}
 	_exit(0);

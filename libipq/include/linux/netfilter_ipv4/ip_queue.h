@@ -32,10 +32,10 @@ enum {
 };
 #define IPQ_COPY_MAX IPQ_COPY_PACKET
 
-#ifdef __GNUC__
-#define IPQ_TAIL_ __extension__
-#else
-#define IPQ_TAIL_
+/* Old compilers know no flexible array members, -pedantic no empty arrays. */
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 5)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
 #endif
 
 typedef struct ipq_packet_msg {
@@ -51,7 +51,7 @@ typedef struct ipq_packet_msg {
 	unsigned char hw_addrlen;        /* 0 when there is no address */
 	unsigned char hw_addr[8];        /* of the sender */
 	size_t data_len;                 /* bytes of payload that follow */
-	IPQ_TAIL_ unsigned char payload[0]; /* from the network header on */
+	unsigned char payload[0];        /* from the network header on */
 } ipq_packet_msg_t;
 
 typedef struct ipq_mode_msg {
@@ -63,7 +63,7 @@ typedef struct ipq_verdict_msg {
 	unsigned int value;  /* NF_* */
 	unsigned long id;    /* packet_id of the packet */
 	size_t data_len;     /* bytes of new payload that follow; 0 = unchanged */
-	IPQ_TAIL_ unsigned char payload[0];
+	unsigned char payload[0];
 } ipq_verdict_msg_t;
 
 /* Both messages to the queue handler are at least this long. */
@@ -74,6 +74,8 @@ typedef struct ipq_peer_msg {
 	} msg;
 } ipq_peer_msg_t;
 
-#undef IPQ_TAIL_
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 5)
+#pragma GCC diagnostic pop
+#endif
 
 #endif

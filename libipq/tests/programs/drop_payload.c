@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Sends the packet back with NF_DROP. The second one may pass. */
+#include <netinet/in.h>
+#include <linux/netfilter.h>
+#include <libipq.h>
+#include "say.h"
+#include "settle.h"
+
+int main(void)
+{
+	unsigned char buf[2048];
+	struct ipq_handle *h = ipq_create_handle(0, PF_INET);
+	ipq_packet_msg_t *p;
+	int i;
+
+	CHECK(h);
+	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	settle(h);
+	say("ready");
+	for (i = 0; i < 2; i++) {
+		CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);
+		CHECK(ipq_message_type(buf) == IPQM_PACKET);
+		p = ipq_get_packet(buf);
+		CHECK(ipq_set_verdict(h, p->packet_id, i == 0 ? NF_DROP : NF_ACCEPT, p->data_len, p->payload) > 0);
+		say("next");
+	}
+	ipq_destroy_handle(h);
+	return 0;
+}
