@@ -30,8 +30,8 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 		return q.opError("set verdict", fmt.Errorf("packet %v: %w", id, err))
 	}
 	o.add(id.seq, info, v, c)
-	if inTurn && (q.serving.Load() || !o.answeredAll()) {
-		// The batch that is being worked on sends its answers together.
+	if inTurn && (q.serving.Load() || !o.answeredAll()) || c != nil && c.More {
+		// The batch that is being worked on sends its answers together, or the program's next answer takes this one along.
 		o.mu.Unlock()
 		q.guard.arm()
 		return nil

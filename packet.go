@@ -116,6 +116,10 @@ type Changes struct {
 	// network stack drops what it finds wrong without a word.
 	Raw bool
 
+	// More says that another answer follows at once, so that this one may wait for it, at most a millisecond: a program
+	// that answers many held packets at a time sets it for all but the last, and they leave together.
+	More bool
+
 	inPlace bool // Payload is in the packet's receive buffer, which is not reused before it has been sent
 }
 

@@ -3,12 +3,11 @@ package ipq
 import (
 	"runtime"
 	"sync/atomic"
-	"time"
 )
 
 // A relay sends answers beside the receive loop, while the loop is saturated: the kernel does the receiving in the
 // thread that receives, and carries packets on in the thread that sends the verdicts, each about half of the work. It
-// needs an idle core. Where there is none, the receive loop finds its answers unsent and sends them itself.
+// needs an idle core. Where there is none, answers pile up unsent, and the receive loop sends them itself.
 type relay struct {
 	q      *Queue
 	kick   chan struct{}
@@ -21,9 +20,10 @@ type relay struct {
 
 const (
 	relayAfter  = 8    // full batches in a row that make the loop saturated
-	relayMisses = 4    // until the relay is given up for relayPause batches
+	relayKick   = 8    // batches that wait before the relay is woken: a wake-up costs as much as several packets
+	relayMax    = 32   // batches that wait before the loop sends them itself
+	relayMisses = 2    // until the relay is given up for relayPause batches
 	relayPause  = 4096 // about a fifth of a second
-	relaySpin   = 30 * time.Microsecond
 )
 
 // start makes the goroutine, which costs nothing until it is kicked. stop ends it.
@@ -40,20 +40,13 @@ func (r *relay) start(q *Queue) (stop func()) {
 	return func() { close(r.kick); <-done }
 }
 
-// run sends until nothing has come for relaySpin. Parking at once would cost the receive loop a wake-up per batch.
+// run sends until nothing waits.
 func (r *relay) run() {
-	o := r.q.outbox
-	for idle := time.Now(); ; {
-		if o.waiting.Load() > 0 {
-			r.q.flush() // an error comes up again in the receive loop
-			idle = time.Now()
-			continue
-		}
-		if time.Since(idle) > relaySpin {
-			r.parked.Store(true)
-			if o.waiting.Load() == 0 || !r.parked.CompareAndSwap(true, false) {
-				return
-			}
+	for {
+		r.q.flush() // an error comes up again in the receive loop
+		r.parked.Store(true)
+		if r.q.outbox.waiting.Load() == 0 || !r.parked.CompareAndSwap(true, false) {
+			return
 		}
 	}
 }
@@ -78,22 +71,21 @@ func (r *relay) pass(n int) bool {
 	o.mu.Lock()
 	waiting, inPlace := o.publish(), o.inPlace
 	o.mu.Unlock()
-	if inPlace || waiting > 8*n {
+	switch {
+	case inPlace:
 		return false
-	}
-	if waiting > 2*n && r.q.sender.mu.TryLock() {
-		// Nobody is sending although the answers of two batches wait: the relay does not get a core.
-		r.q.sender.mu.Unlock()
-		if r.miss++; r.miss == relayMisses {
-			r.miss, r.full, r.pause = 0, 0, relayPause
+	case waiting > relayMax*n:
+		if r.q.sender.mu.TryLock() {
+			// Nobody is sending although so much waits: the relay does not get a core.
+			r.q.sender.mu.Unlock()
+			if r.miss++; r.miss == relayMisses {
+				r.miss, r.full, r.pause = 0, 0, relayPause
+			}
 		}
 		return false
-	}
-	if waiting <= n {
-		r.miss = 0
-	}
-	if r.parked.Load() && r.parked.CompareAndSwap(true, false) {
+	case waiting >= relayKick*n && r.parked.CompareAndSwap(true, false):
 		r.kick <- struct{}{}
 	}
+	r.q.guard.arm() // the relay may be slow to come, and the next call of the handler long
 	return true
 }

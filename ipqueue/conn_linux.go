@@ -80,8 +80,16 @@ func (c *conn) tryReceive(fd uintptr) bool {
 
 // serve answers a batch of datagrams. It returns false at the end of file.
 func (c *conn) serve(box *inbox, n int) (more bool) {
+	var last decision[packetID] // whose answer has not been given, so that it can leave with the next
+	reinjected := false         // a packet went back, and may have been queued again
+	settle := func(more bool) {
+		if last.answer {
+			last.key.settle(last.verdict, last.payload, more)
+			last.answer = false
+		}
+	}
 	defer c.reply()
-	reinjected := false // a packet went back, and may have been queued again
+	defer func() { settle(false) }()
 	for i := range n {
 		b, eof := box.datagram(i)
 		if eof {
@@ -89,20 +97,25 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		}
 		d := c.family.request(c, b, c.allowed(box, i))
 		if d.answer {
+			// Answers that leave together are sent in the order of arrival. A program
+			// that gave them in another is taken at its word.
+			settle(d.id > last.id && d.key.queue == last.key.queue)
 			if d.verdict != wire.IPQVerdictDrop {
 				c.reply() // before what comes of the verdict
 				reinjected = true
 			}
-			d.key.settle(d.verdict, d.payload)
+			last = d
 		}
+		if d.reply == replyNone {
+			continue
+		}
+		settle(false)
 		if d.reply == replyAck && d.answer && reinjected {
 			// The kernel handled a verdict to its end before it acknowledged it.
 			d.key.fence()
 			reinjected = false
 		}
-		if d.reply != replyNone {
-			c.replies = append(c.replies, c.respond(d.errno, d.request))
-		}
+		c.replies = append(c.replies, c.respond(d.errno, d.request))
 	}
 	return true
 }

@@ -123,8 +123,8 @@ func (f *family) leave(c *conn) {
 }
 
 func drop(packets []packetID) {
-	for _, k := range packets {
-		k.settle(wire.IPQVerdictDrop, nil)
+	for i, k := range packets {
+		k.settle(wire.IPQVerdictDrop, nil, i < len(packets)-1 && k.queue == packets[i+1].queue)
 	}
 }
 

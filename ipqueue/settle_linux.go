@@ -19,19 +19,18 @@ var verdicts = [wire.IPQVerdictMax + 1]ipq.Verdict{
 	wire.IPQVerdictStop:   ipq.Stop,
 }
 
-// settle answers a packet, with payload in its place if that is not nil.
-func (k packetID) settle(verdict uint32, payload []byte) {
+// settle answers a packet, with payload in its place if that is not nil. more says
+// that another answer follows at once, and may leave together with this one.
+func (k packetID) settle(verdict uint32, payload []byte, more bool) {
 	v := verdicts[verdict]
 	if verdict == wire.IPQVerdictQueue {
 		v = ipq.Requeue(k.queue.Number())
 	}
-	var err error
+	changes := ipq.Changes{More: more}
 	if payload != nil && v != ipq.Drop {
-		err = k.queue.SetVerdict(k.id, v, ipq.Changes{Payload: payload, Raw: true})
-	} else {
-		err = k.queue.SetVerdict(k.id, v)
+		changes.Payload, changes.Raw = payload, true
 	}
-	if err != nil {
+	if err := k.queue.SetVerdict(k.id, v, changes); err != nil {
 		// Nothing but a closed queue is to be expected. If there is more to it, the
 		// packet must not wait for ever.
 		_ = k.queue.SetVerdict(k.id, ipq.Drop)
