@@ -86,6 +86,16 @@ func TestEmulate(t *testing.T) {
 				t.Errorf("queue %d belongs to %+v", queue, row)
 			}
 		}
+		e := run(t, "ps", "--socket", path)
+		for _, want := range []string{"Peer PID          : 700\n", "Queue max. length : 77\n", "Netfilter dropped : 0\n"} {
+			if !strings.Contains(e.stdout, want) {
+				t.Errorf("ps does not say %q:\n%s%s", want, e.stdout, e.stderr)
+			}
+		}
+		e = run(t, "ps", "--socket", path, "-o", "json")
+		if want := `"family":"ip","queue":0,"programs":1,"peer_pid":700,`; !strings.Contains(e.stdout, want) {
+			t.Errorf("ps -o json does not say %s:\n%s%s", want, e.stdout, e.stderr)
+		}
 		cmd.Process.Signal(end)
 		if n, err := program.Read(make([]byte, 100)); err != io.EOF {
 			t.Errorf("after %v the program read %d bytes, %v; want an end of file", end, n, err)

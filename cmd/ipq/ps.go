@@ -9,10 +9,13 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"ipq/ipqueue"
 )
 
 func newPsCommand() *cobra.Command {
 	var out format
+	socket := ipqueue.DefaultSocket
 	cmd := &cobra.Command{
 		Use:   "ps",
 		Short: "list every queue on this host: who owns it, what waits, what was lost",
@@ -55,12 +58,14 @@ ipq ps -o json`,
 						return err
 					}
 				}
-				return nil
+			} else if err := printQueues(cmd.OutOrStdout(), queues); err != nil {
+				return err
 			}
-			return printQueues(cmd.OutOrStdout(), queues)
+			return printService(cmd.OutOrStdout(), socket, out)
 		},
 	}
 	addFormatFlag(cmd, &out)
+	cmd.Flags().StringVar(&socket, "socket", socket, "the socket of the ip_queue service")
 	return cmd
 }
 
