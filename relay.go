@@ -3,27 +3,33 @@ package ipq
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // A relay sends answers beside the receive loop, while the loop is saturated: the kernel does the receiving in the
 // thread that receives, and carries packets on in the thread that sends the verdicts, each about half of the work. It
-// needs an idle core. Where there is none, answers pile up unsent, and the receive loop sends them itself.
+// needs an idle core. Nothing tells whether there is one but the time that packets take with and without it.
 type relay struct {
 	q      *Queue
 	kick   chan struct{}
 	parked atomic.Bool
 
-	full  int // batches in a row that filled every buffer
-	miss  int // times in a row that the relay had not come to run
-	pause int // batches to do without it
+	full int // batches in a row that filled every buffer
+
+	// Whether it is worth it is found by trying, and the decision kept for a while.
+	use     bool
+	left    int           // batches until the next trial
+	tried   int           // batches of the trial: first without the relay, then with it
+	began   time.Time     // of the half of the trial that runs
+	without time.Duration // what the first half took
 }
 
 const (
-	relayAfter  = 8    // full batches in a row that make the loop saturated
-	relayKick   = 8    // batches that wait before the relay is woken: a wake-up costs as much as several packets
-	relayMax    = 32   // batches that wait before the loop sends them itself
-	relayMisses = 2    // until the relay is given up for relayPause batches
-	relayPause  = 4096 // about a fifth of a second
+	relayAfter = 8    // full batches in a row that make the loop saturated
+	relayKick  = 8    // batches that wait before the relay is woken: a wake-up costs as much as several packets
+	relayMax   = 32   // batches that wait before the loop sends them itself
+	relayTrial = 96   // batches of each half of a trial
+	relayKeep  = 4096 // batches that a decision holds, a few tenths of a second
 )
 
 // start makes the goroutine, which costs nothing until it is kicked. stop ends it.
@@ -53,16 +59,31 @@ func (r *relay) run() {
 
 // saturated notes that a batch has filled its buffers, or not, and reports whether the relay should send.
 func (r *relay) saturated(full bool) bool {
-	switch {
-	case !full:
-		r.full, r.miss = 0, 0
-		return false
-	case r.pause > 0:
-		r.pause--
+	if !full {
+		r.full, r.tried = 0, 0
 		return false
 	}
-	r.full++
-	return r.full > relayAfter && runtime.GOMAXPROCS(0) > 1
+	if r.full++; r.full <= relayAfter || runtime.GOMAXPROCS(0) == 1 {
+		return false
+	}
+	if r.left > 0 {
+		r.left--
+		return r.use
+	}
+	switch r.tried++; r.tried {
+	case 1:
+		r.began = time.Now()
+	case 1 + relayTrial:
+		now := time.Now()
+		r.without, r.began = now.Sub(r.began), now
+	case 1 + 2*relayTrial:
+		// A fifth less time, or the second thread is not worth its cycles: the answers that wait at the end of a trial
+		// flatter it by a twelfth.
+		r.use = time.Since(r.began) < r.without*4/5
+		r.tried, r.left = 0, relayKeep
+		return r.use
+	}
+	return r.tried > relayTrial
 }
 
 // pass leaves the answers of a batch of n to the relay. It reports false if they had better be sent here.
@@ -75,13 +96,6 @@ func (r *relay) pass(n int) bool {
 	case inPlace:
 		return false
 	case waiting > relayMax*n:
-		if r.q.sender.mu.TryLock() {
-			// Nobody is sending although so much waits: the relay does not get a core.
-			r.q.sender.mu.Unlock()
-			if r.miss++; r.miss == relayMisses {
-				r.miss, r.full, r.pause = 0, 0, relayPause
-			}
-		}
 		return false
 	case waiting >= relayKick*n && r.parked.CompareAndSwap(true, false):
 		r.kick <- struct{}{}

@@ -30,6 +30,8 @@ type Conn struct {
 		heads []mmsghdr
 		n     int
 		errno syscall.Errno
+
+		patience patience
 	}
 	send struct {
 		sync.Mutex
@@ -178,6 +180,7 @@ func (c *Conn) Recv(r *Ring) (int, error) {
 // tryRecv always tries the system call before it lets the poller park. The poller is edge-triggered and resets readiness
 // on entry: a callback that said "not yet" without having seen EAGAIN would sleep on a packet that is already there.
 func (c *Conn) tryRecv(fd uintptr) bool {
+	yielded := false
 	for {
 		// Raw, without telling the scheduler: the call never blocks, and handing the processor away and getting it back
 		// costs more than it takes.
@@ -187,7 +190,11 @@ func (c *Conn) tryRecv(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			return false
+			if yielded || !c.recv.patience.yield() {
+				return false
+			}
+			yielded = true
+			continue
 		}
 		c.recv.n, c.recv.errno = int(n), errno
 		return true
