@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ipq"
+	"ipq/ipqtest"
 )
 
 // hold makes q hold every packet, and sends its ID.
@@ -290,5 +291,51 @@ func TestMaxHeld(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Some packets are held for so long that thousands of others come and go: the bound counts what is held, and nothing else.
+func TestHeldForLong(t *testing.T) {
+	const most, keep = 40, 17
+	refused := make(chan ipq.ID, 10)
+	k, q := fake(t, ipq.Config{MaxHeld: most, OnDefault: func(id ipq.ID, err error) {
+		if !errors.Is(err, ipq.ErrTooManyHeld) {
+			t.Errorf("OnDefault: %v", err)
+		}
+		refused <- id
+	}})
+	ids := hold(t, q)
+	next := func() (*ipqtest.Entry, ipq.ID) { return k.Inject(ipqtest.Packet{}), soon(t, ids, "the handler") }
+	var kept []ipq.ID
+	for i := range 2000 {
+		e, id := next()
+		if i%100 == 50 && len(kept) < keep {
+			kept = append(kept, id)
+			continue
+		}
+		until(t, "it to be held, and answered", func() bool { return q.SetVerdict(id, ipq.Accept) == nil })
+		if r := e.Result(); r.Verdict != ipq.Accept {
+			t.Fatalf("packet %d: %v, %v", e.ID, r.Fate, r.Verdict)
+		}
+	}
+	for range most - keep {
+		_, id := next()
+		kept = append(kept, id)
+	}
+	e, id := next()
+	if got := soon(t, refused, "OnDefault"); got != id || e.Result().Verdict != ipq.Drop {
+		t.Errorf("told of packet %v, which was answered by %v: want %v, dropped", got, e.Result().Verdict, id)
+	}
+	if len(refused) != 0 {
+		t.Errorf("packet %v was refused, though fewer than %d were held", <-refused, most)
+	}
+	for _, i := range rand.Perm(len(kept)) {
+		if err := q.SetVerdict(kept[i], ipq.Accept); err != nil {
+			t.Error(err)
+		}
+	}
+	until(t, "the answers to be sent", func() bool { return k.Stats(0).Waiting == 0 })
+	if s := q.Stats(); s.Open != 0 {
+		t.Errorf("stats %+v", s)
 	}
 }
