@@ -3,77 +3,21 @@
  * Checks what the library promises without a queue handler: the strings, the
  * return values, errno, and the bytes. Exits with 0, or says what differs.
  */
-#define _GNU_SOURCE
-#include <libipq.h>
+#include "check.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/resource.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 extern struct {
 	int errcode;
 	char *message;
 } ipq_errmap[17];
-
-static int failures;
-
-static void expect(int ok, int line, const char *what)
-{
-	if (ok)
-		return;
-	failures++;
-	fprintf(stderr, "interface.c:%d: not so: %s (errno %d, \"%s\")\n", line, what, errno,
-		ipq_errstr());
-}
-#define EXPECT(x) expect((x), __LINE__, #x)
-#define EXPECT_ERROR(s) expect(strcmp(ipq_errstr(), s) == 0, __LINE__, "error is " s)
-
-static void require(int ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	exit(2);
-}
-
-/* Something an ipq call may not have left alone. */
-#define UNTOUCHED 77
-
-static int descriptors(void)
-{
-	int fd, n = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-/* A pair whose second end has an address of length bytes, the port among them. */
-static void make_pair(int fds[2], size_t length, __u32 port)
-{
-	static __u32 unique;
-	struct sockaddr_un address;
-
-	require(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) == 0, "socketpair");
-	memset(&address, 0, sizeof address);
-	address.sun_family = AF_UNIX;
-	do {
-		__u32 name = (__u32)getpid() << 12 | unique++;
-
-		memcpy((char *)&address + 4, &port, 4);
-		memcpy((char *)&address + 8, &name, 4);
-	} while (bind(fds[1], (struct sockaddr *)&address, (socklen_t)length) < 0 &&
-		 errno == EADDRINUSE);
-}
 
 static void make_handle(struct ipq_handle *h, int *other, __u32 port)
 {
@@ -526,183 +470,6 @@ static void printing(void)
 	EXPECT(strcmp(printed("prog", 0), "prog: Receive buffer size invalid\n") == 0);
 	EXPECT(strcmp(printed(NULL, ECONNREFUSED),
 		      "ERROR: Receive buffer size invalid: Connection refused\n") == 0);
-}
-
-/* One answer of a service, in a child: what decides which. */
-enum { GOOD, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
-
-static void serve(int listener, int what, int family)
-{
-	int fd = accept(listener, NULL, NULL);
-	unsigned char hello[64], want[16];
-	char answer[8];
-	__s32 error = 0;
-	__u32 pid = (__u32)getppid();
-	int pair[2], fds[2];
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-	} control;
-	struct iovec vector;
-	struct msghdr m;
-
-	memset(want, 0, sizeof want);
-	memcpy(want, "ipqh", 4);
-	want[4] = 1;
-	want[5] = (unsigned char)family;
-	want[6] = sizeof(long) * 8;
-	memcpy(want + 8, &pid, 4);
-	if (recv(fd, hello, sizeof hello, 0) != 16 || memcmp(hello, want, 16) != 0)
-		_exit(1);
-	if (what == HANG_UP)
-		_exit(0);
-	if (what == REFUSE)
-		error = EACCES;
-	if (what == IN_USE)
-		error = EADDRINUSE;
-	make_pair(pair, sizeof(struct sockaddr_nl), 0);
-
-	memcpy(answer, what == GARBAGE ? "ipqx" : "ipqa", 4);
-	memcpy(answer + 4, &error, 4);
-	vector.iov_base = answer;
-	vector.iov_len = what == SHORT ? 7 : 8;
-	memset(&m, 0, sizeof m);
-	memset(&control, 0, sizeof control);
-	m.msg_iov = &vector;
-	m.msg_iovlen = 1;
-	if (what != NO_DESCRIPTOR && what != REFUSE && what != IN_USE) {
-		int n = what == TWO_DESCRIPTORS ? 2 : 1;
-
-		fds[0] = fds[1] = pair[0];
-		m.msg_control = control.bytes;
-		m.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, (size_t)n * sizeof(int));
-	}
-	if (sendmsg(fd, &m, 0) != (ssize_t)vector.iov_len)
-		_exit(2);
-	if (what == GOOD || what == TWO_DESCRIPTORS) { /* hear one mode message */
-		close(pair[0]);
-		close(fd);
-		_exit(recv(pair[1], hello, sizeof hello, 0) == (sizeof(long) == 8 ? 56 : 44) ? 0 : 3);
-	}
-	_exit(0);
-}
-
-static struct ipq_handle *create_with(const char *path, int what, __u32 protocol)
-{
-	struct sockaddr_un address;
-	struct ipq_handle *h;
-	int left, status, listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	pid_t child;
-
-	memset(&address, 0, sizeof address);
-	address.sun_family = AF_UNIX;
-	strcpy(address.sun_path, path);
-	unlink(path);
-	require(bind(listener, (struct sockaddr *)&address, sizeof address) == 0, "bind");
-	require(listen(listener, 1) == 0, "listen");
-	child = fork();
-	require(child >= 0, "fork");
-	if (child == 0)
-		serve(listener, what, (int)protocol);
-	close(listener);
-	errno = UNTOUCHED;
-	h = ipq_create_handle(0, protocol);
-	left = errno;
-	if (h)
-		EXPECT(ipq_set_mode(h, 2, 0) > 0);
-	require(waitpid(child, &status, 0) == child, "waitpid");
-	EXPECT(status == 0);
-	errno = left;
-	return h;
-}
-
-static void creating(void)
-{
-	char dir[] = "/tmp/libipq.XXXXXX", path[64], longest[200];
-	struct ipq_handle *h;
-	int before, lowest, fd = socket(PF_NETLINK, SOCK_RAW, 3);
-
-	errno = UNTOUCHED;
-	EXPECT(ipq_create_handle(0, 0) == NULL);
-	EXPECT_ERROR("Invalid protocol specified");
-	EXPECT(ipq_create_handle(~0u, PF_UNIX) == NULL);
-	EXPECT(errno == UNTOUCHED);
-	if (fd >= 0) {
-		fprintf(stderr, "interface: this kernel has ip_queue: its service is not checked\n");
-		close(fd);
-		return;
-	}
-
-	require(mkdtemp(dir) != NULL, "mkdtemp");
-	sprintf(path, "%s/sock", dir);
-	setenv("IPQ_SOCKET", path, 1);
-	before = descriptors();
-	lowest = dup(0);
-	close(lowest);
-
-	errno = UNTOUCHED;
-	EXPECT(ipq_create_handle(0, PF_INET) == NULL);
-	EXPECT(errno == ENOENT);
-	EXPECT_ERROR("Unable to create netlink socket");
-	memset(longest, 'x', sizeof longest - 1);
-	longest[sizeof longest - 1] = 0;
-	setenv("IPQ_SOCKET", longest, 1);
-	EXPECT(ipq_create_handle(0, PF_INET) == NULL);
-	EXPECT(errno == ENAMETOOLONG);
-	setenv("IPQ_SOCKET", "", 1);
-	if (access("/run/ipq/ipq.sock", F_OK) < 0) {
-		EXPECT(ipq_create_handle(0, PF_INET6) == NULL);
-		EXPECT(errno == EPROTONOSUPPORT);
-		EXPECT_ERROR("Unable to create netlink socket");
-	}
-	setenv("IPQ_SOCKET", path, 1);
-
-	h = create_with(path, GOOD, PF_INET);
-	EXPECT(h != NULL);
-	if (h) {
-		EXPECT(h->fd == lowest);
-		EXPECT(fcntl(h->fd, F_GETFD) == 0);
-		EXPECT((fcntl(h->fd, F_GETFL) & O_NONBLOCK) == 0);
-		EXPECT(h->local.nl_family == AF_NETLINK && h->local.nl_pid == (__u32)getpid());
-		EXPECT(h->local.nl_groups == 0);
-		EXPECT(h->peer.nl_family == AF_NETLINK && h->peer.nl_pid == 0);
-		EXPECT(h->blocking == 0);
-		EXPECT(errno == UNTOUCHED);
-		EXPECT(ipq_destroy_handle(h) == 0);
-	}
-	h = create_with(path, GOOD, PF_INET6);
-	EXPECT(h != NULL);
-	ipq_destroy_handle(h);
-	h = create_with(path, TWO_DESCRIPTORS, PF_INET); /* and the second does not leak */
-	EXPECT(h != NULL);
-	ipq_destroy_handle(h);
-
-	/* Stale: the file is there, the service is not. */
-	EXPECT(ipq_create_handle(0, PF_INET) == NULL);
-	EXPECT(errno == ECONNREFUSED);
-
-	EXPECT(create_with(path, IN_USE, PF_INET) == NULL);
-	EXPECT(errno == EADDRINUSE);
-	EXPECT_ERROR("Unable to bind netlink socket");
-	EXPECT(create_with(path, REFUSE, PF_INET) == NULL);
-	EXPECT(errno == EACCES);
-	EXPECT_ERROR("Unable to create netlink socket");
-	EXPECT(create_with(path, HANG_UP, PF_INET) == NULL);
-	EXPECT(errno == ECONNRESET);
-	EXPECT(create_with(path, NO_DESCRIPTOR, PF_INET) == NULL);
-	EXPECT(errno == EPROTO);
-	EXPECT(create_with(path, GARBAGE, PF_INET) == NULL);
-	EXPECT(errno == EPROTO);
-	EXPECT(create_with(path, SHORT, PF_INET) == NULL);
-	EXPECT(errno == EPROTO);
-	EXPECT(descriptors() == before);
-
-	unlink(path);
-	rmdir(dir);
 }
 
 int main(void)
