@@ -3,6 +3,7 @@ package ipq_test
 import (
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,28 +48,43 @@ type peer struct {
 	buf  []byte
 }
 
-// newPeer opens a queue whose kernel the test plays itself.
-func newPeer(t *testing.T, c ipq.Config) (*peer, *ipq.Queue) {
+// opening starts to open a queue whose kernel the test plays.
+func opening(t *testing.T, c ipq.Config) (p *peer, opened func() (*ipq.Queue, error)) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t: t, file: os.NewFile(uintptr(fds[0]), "peer"), buf: make([]byte, 1<<18)}
+	p = &peer{t: t, file: os.NewFile(uintptr(fds[0]), "peer"), buf: make([]byte, 1<<18)}
 	t.Cleanup(func() { p.file.Close() })
 	c.File = os.NewFile(uintptr(fds[1]), "queue")
-	opened := make(chan error, 1)
-	var q *ipq.Queue
+	type result struct {
+		q   *ipq.Queue
+		err error
+	}
+	done := make(chan result, 1)
 	go func() {
-		var err error
-		q, err = ipq.Open(c)
-		opened <- err
+		q, err := ipq.Open(c)
+		done <- result{q, err}
 	}()
+	return p, func() (*ipq.Queue, error) {
+		r := soon(t, done, "Open")
+		if r.q != nil {
+			t.Cleanup(func() { r.q.Close() })
+		}
+		return r.q, r.err
+	}
+}
+
+// newPeer opens a queue whose kernel the test plays itself.
+func newPeer(t *testing.T, c ipq.Config) (*peer, *ipq.Queue) {
+	t.Helper()
+	p, opened := opening(t, c)
 	p.ack(p.expect(wire.TypeConfig))
-	if err := soon(t, opened, "Open"); err != nil {
+	q, err := opened()
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { q.Close() })
 	return p, q
 }
 
@@ -102,6 +118,24 @@ func (p *peer) expect(typ uint16) wire.Header {
 		p.t.Fatalf("the queue sent a message of type %#x (%v), want %#x", h.Type, ok, typ)
 	}
 	return h
+}
+
+// config is the next message, which must be a configuration.
+func (p *peer) config() (h wire.Header, c wire.Config) {
+	p.t.Helper()
+	h, body, ok := p.message()
+	if !ok || h.Type != wire.TypeConfig {
+		p.t.Fatalf("the queue sent a message of type %#x (%v), want a configuration", h.Type, ok)
+	}
+	c, err := wire.DecodeConfig(body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return h, c
+}
+
+func (p *peer) refuse(h wire.Header, errno syscall.Errno) {
+	p.send(wire.AppendError(nil, wire.Error{Errno: int32(errno), Request: h}))
 }
 
 // verdict is the next message, which must be a verdict.

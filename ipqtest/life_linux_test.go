@@ -271,7 +271,11 @@ func TestSetModeUnderFlood(t *testing.T) {
 	everywhere(t, func(t *testing.T, w world) {
 		q := w.open(t, ipq.Config{MaxLen: 8192, RecvBuffer: 4 << 20, Range: 1000})
 		var metas, wholes atomic.Int32
+		var last uint32
 		serve(t, q, func(p *ipq.Packet) ipq.Verdict {
+			if last++; p.ID.Uint32() != last {
+				t.Errorf("packet %v came where %d was due", p.ID, last)
+			}
 			if p.Has(ipq.HasPayload) {
 				wholes.Add(1)
 			} else {
