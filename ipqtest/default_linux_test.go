@@ -3,6 +3,7 @@ package ipqtest_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -127,4 +128,46 @@ func TestVerdictErrors(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 	})
+}
+
+// Without OnDefault a panic goes on through Serve, as does the end of the handler's goroutine, but no packet is left
+// behind, and the queue can be served again.
+func TestHandlerDoesNotReturn(t *testing.T) {
+	for _, end := range []string{"panic", "goexit"} {
+		t.Run(end, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, w world) {
+				q := w.open(t, ipq.Config{Range: 1000, Default: ipq.Accept})
+				var sent []parcel
+				for i := range 3 {
+					sent = append(sent, w.send(t, fmt.Sprint("packet ", i), 0))
+				}
+				until(t, "3 packets to be queued", func() bool { return w.loss(t).Waiting == 3 })
+				ended := make(chan any, 1)
+				go func() {
+					defer func() { ended <- recover() }()
+					q.Serve(t.Context(), func(p *ipq.Packet) ipq.Verdict {
+						switch {
+						case p.ID.Uint32() == 1:
+							return ipq.Drop
+						case end == "panic":
+							panic("boom")
+						}
+						runtime.Goexit()
+						return ipq.Drop
+					})
+				}()
+				if value := soon(t, ended, "the goroutine to end"); (value == any("boom")) != (end == "panic") {
+					t.Errorf("the panic is %v", value)
+				}
+				w.delivered(t, sent[1], sent[1].data, 0) // by Default, like the rest of its batch
+				serve(t, q, func(*ipq.Packet) ipq.Verdict { return ipq.Accept })
+				w.delivered(t, sent[2], sent[2].data, 0)
+				w.delivered(t, w.send(t, "served again", 0), "served again", 0)
+				w.dropped(t, sent[0])
+				if s := q.Stats(); s.Open != 0 || s.Defaulted != 2 || s.Dropped != 1 {
+					t.Errorf("stats %+v", s)
+				}
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -338,4 +339,49 @@ func TestHeldForLong(t *testing.T) {
 	if s := q.Stats(); s.Open != 0 {
 		t.Errorf("stats %+v", s)
 	}
+}
+
+// A handler's return and another goroutine's answer race for each packet: one wins, and its verdict is the packet's.
+func TestAnswersRace(t *testing.T) {
+	k, q := fake(t, ipq.Config{OnVerdictError: func(id ipq.ID, err error) { t.Errorf("packet %v: %v", id, err) }})
+	ids, early := make(chan ipq.ID), make(chan bool)
+	go func() {
+		defer close(early)
+		for id := range ids {
+			err := q.SetVerdict(id, ipq.Drop)
+			if err != nil && !errors.Is(err, ipq.ErrAnswered) {
+				t.Error(err)
+			}
+			early <- err == nil
+		}
+	}()
+	stop := serve(t, q, func(p *ipq.Packet) ipq.Verdict {
+		ids <- p.ID
+		for range rand.N(3) {
+			runtime.Gosched()
+		}
+		if p.ID.Uint32()%2 == 0 {
+			return ipq.Accept
+		}
+		return ipq.Repeat
+	})
+	won := 0
+	for range 2000 {
+		e := k.Inject(ipqtest.Packet{})
+		want := ipq.Drop
+		if !soon(t, early, "the other answer") {
+			won++
+			want = []ipq.Verdict{ipq.Accept, ipq.Repeat}[e.ID%2]
+		}
+		if r := e.Result(); r.Verdict != want {
+			t.Errorf("packet %d: %v, want %v", e.ID, r.Verdict, want)
+		}
+	}
+	stop()
+	close(ids)
+	<-early
+	if s := q.Stats(); s.Open != 0 || s.Gone != 0 || s.Received != s.Accepted+s.Dropped+s.Repeated {
+		t.Errorf("stats %+v", s)
+	}
+	t.Logf("the handler won %d times of 2000", won)
 }

@@ -1,6 +1,7 @@
 package ipqtest_test
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
 	"strings"
@@ -128,4 +129,25 @@ func TestSynchronous(t *testing.T) {
 		}
 	}
 	q.Close()
+}
+
+// Bytes that are no message come in turn with the packets, and disturb none of them.
+func TestRaw(t *testing.T) {
+	k, q := fake(t, ipq.Config{})
+	junk := [][]byte{{1}, make([]byte, 15), make([]byte, 16), bytes.Repeat([]byte{0xff}, 100), []byte("not netlink at all")}
+	for _, b := range junk {
+		k.Raw(0, b)
+		e := k.Inject(ipqtest.Packet{})
+		if p := next(t, q); p.ID.Uint32() != e.ID {
+			t.Errorf("packet %v, want %d", p.ID, e.ID)
+		} else if err := p.SetVerdict(ipq.Accept); err != nil {
+			t.Error(err)
+		}
+		if r := e.Result(); r.Verdict != ipq.Accept {
+			t.Errorf("behind % x: %v", b, r.Verdict)
+		}
+	}
+	if s := q.Stats(); s.Malformed != uint64(len(junk)) || s.Received != uint64(len(junk)) {
+		t.Errorf("stats %+v", s)
+	}
 }

@@ -17,10 +17,11 @@ var errNothing = errors.New("nothing to receive")
 type socket struct {
 	file *os.File
 
-	mu     sync.Mutex
-	wake   sync.Cond
-	out    [][]byte // datagrams to be sent, without a bound: what is lost is lost on purpose, never by chance
-	closed bool
+	mu      sync.Mutex
+	wake    sync.Cond
+	out     [][]byte // what did not fit yet, without a bound: what is lost is lost on purpose, never by chance
+	writing bool     // out's first, which was taken from it
+	closed  bool
 }
 
 // connect serves a socket until one of its ends is closed.
@@ -91,16 +92,20 @@ func (k *Kernel) drain(s *socket) (open bool) {
 	}
 }
 
-// send appends a datagram to those that are to be sent. It never blocks.
+// send puts a datagram where the program can receive it, as soon as there is room. It never blocks.
 func (s *socket) send(datagram []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
+	switch {
+	case s.closed:
+	case len(s.out) == 0 && !s.writing && s.fits(datagram):
+	default:
 		s.out = append(s.out, datagram)
 		s.wake.Signal()
 	}
 }
 
+// write sends what did not fit at once.
 func (s *socket) write() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,10 +117,11 @@ func (s *socket) write() {
 			return
 		}
 		next := s.out[0]
-		s.out = s.out[1:]
+		s.out, s.writing = s.out[1:], true
 		s.mu.Unlock()
 		s.file.Write(next) // a program that is gone is noticed by read
 		s.mu.Lock()
+		s.writing = false
 	}
 }
 

@@ -55,3 +55,13 @@ func (s *socket) receive(buf []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// fits sends a datagram without waiting. It reports false if there is no room.
+func (s *socket) fits(datagram []byte) bool {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return true
+	}
+	raw.Control(func(fd uintptr) { err = unix.Send(int(fd), datagram, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) })
+	return err != unix.EAGAIN // a program that is gone is noticed by read
+}

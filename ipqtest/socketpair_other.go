@@ -18,3 +18,5 @@ func socketpair() (kernel, program *os.File, err error) { return nil, nil, suppo
 func (s *socket) readable() bool { return false }
 
 func (s *socket) receive([]byte) (int, error) { return 0, errNothing }
+
+func (s *socket) fits([]byte) bool { return true }
