@@ -23,32 +23,34 @@ func TestPasser(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer iptables("iptables-legacy", "-D"+rule)
-		ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: n.Router, To: n.Hosts[0], Name: "ping", Timeout: 200 * time.Millisecond}
-		answered := func() bool {
+		answered := func(timeout time.Duration) bool {
 			t.Helper()
+			ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: n.Router, To: n.Hosts[0], Name: "ping", Timeout: timeout}
 			r, err := ping.Do()
 			if err != nil {
 				t.Fatal(err)
 			}
 			return r.Answered
 		}
-		if answered() {
+		const soon, patience = 200 * time.Millisecond, 10 * time.Second
+		if answered(soon) {
 			t.Fatal("a ping is answered that nobody let through")
 		}
 		p := s.start(t, "testdata/passer.c", passerFlags)
-		for deadline := time.Now().Add(10 * time.Second); !answered(); {
+		// It says nothing when it is ready.
+		for deadline := time.Now().Add(patience); !answered(soon); {
 			if time.Now().After(deadline) {
 				t.Fatal("no ping passes through the passer")
 			}
 		}
 		for range 20 {
-			if !answered() {
+			if !answered(patience) {
 				t.Fatal("a ping is lost")
 			}
 		}
 		p.cmd.Process.Signal(syscall.SIGTERM)
 		p.exits(-1)
-		if answered() {
+		if answered(soon) {
 			t.Fatal("a ping is answered after the passer has ended")
 		}
 	})
