@@ -30,7 +30,7 @@ type Config struct {
 }
 
 // Kernel plays the kernel's side of any number of queues. Its methods may be called from any goroutine; those that can
-// fail the test, New, File and Inject, only from one that may call FailNow.
+// fail the test, New, File, Inject and Raw, only from one that may call FailNow.
 type Kernel struct {
 	t      TB
 	config Config

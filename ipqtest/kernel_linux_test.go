@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"ipq"
+	"ipq/internal/nlsock"
+	"ipq/internal/wire"
 	"ipq/ipqtest"
 )
 
@@ -149,5 +151,58 @@ func TestRaw(t *testing.T) {
 	}
 	if s := q.Stats(); s.Malformed != uint64(len(junk)) || s.Received != uint64(len(junk)) {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// Every fate that is not a verdict.
+func TestFates(t *testing.T) {
+	k := ipqtest.New(t, ipqtest.Config{LastID: 41})
+	check := func(p ipqtest.Packet, want ipqtest.Fate, verdict ipq.Verdict, id uint32) {
+		t.Helper()
+		p.Mark, p.Payload = 5, []byte("E")
+		e := k.Inject(p)
+		if want == 0 {
+			return
+		}
+		if r := e.Result(); r.Fate != want || r.Verdict != verdict || e.ID != id || r.Mark != 5 || string(r.Payload) != "E" {
+			t.Errorf("%v, %v, id %d, mark %d, payload %q: want %v, %v, id %d", r.Fate, r.Verdict, e.ID, r.Mark, r.Payload, want, verdict, id)
+		}
+	}
+	check(ipqtest.Packet{}, ipqtest.NoListener, ipq.Drop, 0)
+
+	c, err := nlsock.Adopt(k.File())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	configure := func(config wire.Config) {
+		t.Helper()
+		if got := converse(t, c, [][]byte{wire.AppendConfig(nil, config, 0)}, false); got != "ok" {
+			t.Fatalf("%+v: %s", config, got)
+		}
+	}
+	configure(wire.Config{Cmd: wire.CmdBind, MaxLen: 1})
+	check(ipqtest.Packet{}, ipqtest.CopyNone, ipq.Drop, 0)
+	configure(wire.Config{SetParams: true, CopyMode: wire.CopyPacket})
+	check(ipqtest.Packet{Overrun: true}, ipqtest.BufferFull, ipq.Drop, 42)
+	check(ipqtest.Packet{}, 0, 0, 43) // waits
+	check(ipqtest.Packet{}, ipqtest.QueueFull, ipq.Drop, 0)
+	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1, QueueDropped: 1, UserDropped: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+	k.Flush()
+	c2, err := nlsock.Adopt(k.File()) // because packets have been sent to the first, and nobody reads them
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c2.Close()
+	c.Close()
+	c = c2
+	configure(wire.Config{Cmd: wire.CmdBind, SetParams: true, CopyMode: wire.CopyPacket, MaxLen: 1, Mask: wire.FlagFailOpen, Flags: wire.FlagFailOpen})
+	check(ipqtest.Packet{Overrun: true}, ipqtest.BufferFull, ipq.Accept, 42)
+	check(ipqtest.Packet{}, 0, 0, 43)
+	check(ipqtest.Packet{}, ipqtest.QueueFull, ipq.Accept, 0)
+	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1}) {
+		t.Errorf("stats with fail-open %+v", s)
 	}
 }
