@@ -17,7 +17,7 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 	}
 	var judge func(uint64) error
 	if c != nil && c.Payload != nil && !c.inPlace {
-		judge = func(info uint64) error { return judgePayload(c.Payload, info, c.Raw) }
+		judge = func(info uint64) error { return judgePayload(c.Payload, info, c.Raw, q.sender.maxPayload()) }
 	}
 	o := q.outbox
 	o.mu.Lock()

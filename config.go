@@ -197,17 +197,21 @@ func (c Config) withDefaults() Config {
 	if c.Default == 0 {
 		c.Default = Drop
 	}
-	maxLen := c.MaxLen
-	if maxLen == 0 {
-		maxLen = defaultMaxLen
-	}
 	if c.MaxHeld == 0 {
-		c.MaxHeld = int(min(maxLen, 1<<24))
+		c.MaxHeld = min(c.maxLen(), 1<<24)
 	}
 	if c.RecvBuffer == 0 {
-		c.RecvBuffer = c.recvBuffer(int(min(maxLen, 1<<20)))
+		c.RecvBuffer = c.recvBuffer(min(c.maxLen(), 1<<20))
 	}
 	return c
+}
+
+// maxLen is the length of the kernel's queue.
+func (c *Config) maxLen() int {
+	if c.MaxLen == 0 {
+		return defaultMaxLen
+	}
+	return int(min(c.MaxLen, 1<<30))
 }
 
 // recvBuffer is what n packets of the copy range need. The kernel accounts 832 bytes for a message with a small packet

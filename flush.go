@@ -115,6 +115,9 @@ func (s *sender) single(a *answer, seq uint64, extras []extra) {
 // maxHead is more than any verdict message takes without its payload.
 const maxHead = 128
 
+// maxPayload is the most that one message can replace a packet by.
+func (s *sender) maxPayload() int { return s.maxSend - maxHead }
+
 // room sends what is there if another message with n bytes of payload would not fit with it.
 func (s *sender) room(n int) {
 	if s.vector.Bytes()+len(s.msgs)-s.start+maxHead+n > s.maxSend || s.vector.Pieces()+3 > nlsock.MaxPieces {

@@ -143,7 +143,7 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
 // that disagree.
 func (p *Packet) SetPayload(b []byte) error {
-	if err := judgePayload(b, p.info, false); err != nil {
+	if err := judgePayload(b, p.info, false, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse(err)
 	}
 	b = p.place(b)
@@ -155,7 +155,7 @@ func (p *Packet) SetPayload(b []byte) error {
 // SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
 // truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
-	if err := judgePayload(b, p.info, true); err != nil {
+	if err := judgePayload(b, p.info, true, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse(err)
 	}
 	p.changes.Payload, p.changes.Raw = p.place(b), true
@@ -242,12 +242,14 @@ func (p *Packet) fill(q *Queue, seq uint64, slot []byte) {
 }
 
 // judgePayload refuses a replacement that the packet cannot take.
-func judgePayload(b []byte, info uint64, raw bool) error {
+func judgePayload(b []byte, info uint64, raw bool, limit int) error {
 	switch {
 	case len(b) == 0:
 		return errors.New("the new payload is empty: use Drop to end the packet")
 	case len(b) > wire.MaxPayload:
 		return fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLong, len(b), wire.MaxPayload)
+	case len(b) > limit:
+		return fmt.Errorf("%w: %d bytes, the socket's send buffer takes %d: raise net.core.wmem_max", ErrTooLong, len(b), limit)
 	case info&infoGSO != 0:
 		return fmt.Errorf("%w: open the queue without FlagGSO to change packets", ErrGSO)
 	case raw:

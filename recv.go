@@ -52,7 +52,7 @@ func (q *Queue) settle() {
 // to r. The caller has the right to read.
 func (q *Queue) recv(b *Batch, r *relay) error {
 	q.settle()
-	passed := r != nil && r.saturated(b.full()) && r.pass(b.n)
+	passed := r != nil && r.saturated(b.full()) && r.pass()
 	if !passed {
 		if err := q.flush(); err != nil {
 			return err

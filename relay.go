@@ -14,7 +14,9 @@ type relay struct {
 	kick   chan struct{}
 	parked atomic.Bool
 
-	full int // batches in a row that filled every buffer
+	wakeAt int // packets that wait before the relay is woken: a wake-up costs as much as several of them
+	ownAt  int // packets that wait before the loop sends them itself
+	full   int // batches in a row that filled every buffer
 
 	// Whether it is worth it is found by trying, and the decision kept for a while.
 	use     bool
@@ -26,8 +28,7 @@ type relay struct {
 
 const (
 	relayAfter = 8    // full batches in a row that make the loop saturated
-	relayKick  = 8    // batches that wait before the relay is woken: a wake-up costs as much as several packets
-	relayMax   = 32   // batches that wait before the loop sends them itself
+	relayWake  = 256  // the most for wakeAt; packets that are answered and not sent take up the queue
 	relayTrial = 96   // batches of each half of a trial
 	relayKeep  = 4096 // batches that a decision holds, a few tenths of a second
 )
@@ -35,6 +36,8 @@ const (
 // start makes the goroutine, which costs nothing until it is kicked. stop ends it.
 func (r *relay) start(q *Queue) (stop func()) {
 	r.q, r.kick = q, make(chan struct{}, 1)
+	r.wakeAt = min(relayWake, q.cfg.maxLen()/8)
+	r.ownAt = 4 * r.wakeAt
 	r.parked.Store(true)
 	done := make(chan struct{})
 	go func() {
@@ -77,8 +80,7 @@ func (r *relay) saturated(full bool) bool {
 		now := time.Now()
 		r.without, r.began = now.Sub(r.began), now
 	case 1 + 2*relayTrial:
-		// A fifth less time, or the second thread is not worth its cycles: the answers that wait at the end of a trial
-		// flatter it by a twelfth.
+		// A fifth less time, or the second thread is not worth its cycles; what waits at the end of a trial flatters it.
 		r.use = time.Since(r.began) < r.without*4/5
 		r.tried, r.left = 0, relayKeep
 		return r.use
@@ -86,8 +88,8 @@ func (r *relay) saturated(full bool) bool {
 	return r.tried > relayTrial
 }
 
-// pass leaves the answers of a batch of n to the relay. It reports false if they had better be sent here.
-func (r *relay) pass(n int) bool {
+// pass leaves the answers of a batch to the relay. It reports false if they had better be sent here.
+func (r *relay) pass() bool {
 	o := r.q.outbox
 	o.mu.Lock()
 	waiting, inPlace := o.publish(), o.inPlace
@@ -95,9 +97,9 @@ func (r *relay) pass(n int) bool {
 	switch {
 	case inPlace:
 		return false
-	case waiting > relayMax*n:
+	case waiting > r.ownAt:
 		return false
-	case waiting >= relayKick*n && r.parked.CompareAndSwap(true, false):
+	case waiting >= r.wakeAt && r.parked.CompareAndSwap(true, false):
 		r.kick <- struct{}{}
 	}
 	r.q.guard.arm() // the relay may be slow to come, and the next call of the handler long

@@ -31,6 +31,7 @@ type Conn struct {
 		n     int
 		errno syscall.Errno
 
+		wait     bool // the caller would wait
 		patience patience
 	}
 	send struct {
@@ -167,7 +168,7 @@ func (c *Conn) Port() uint32 { return c.port }
 // means that the kernel has dropped something, is returned as it is; it is not fatal. After Close the error is
 // os.ErrClosed, after a deadline os.ErrDeadlineExceeded. When the peer of a socketpair is gone, the datagrams are empty.
 func (c *Conn) Recv(r *Ring) (int, error) {
-	c.recv.heads = r.heads
+	c.recv.heads, c.recv.wait = r.heads, true
 	if err := c.rc.Read(c.recv.fn); err != nil {
 		return 0, c.cause(err)
 	}
@@ -190,7 +191,7 @@ func (c *Conn) tryRecv(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			if yielded || !c.recv.patience.yield() {
+			if yielded || !c.recv.wait || !c.recv.patience.yield() {
 				return false
 			}
 			yielded = true
@@ -203,7 +204,7 @@ func (c *Conn) tryRecv(fd uintptr) bool {
 
 // TryRecv is Recv without waiting: 0 and a nil error when nothing is there.
 func (c *Conn) TryRecv(r *Ring) (int, error) {
-	c.recv.heads = r.heads
+	c.recv.heads, c.recv.wait = r.heads, false
 	if err := c.rc.Read(c.recv.try); err != nil {
 		return 0, c.cause(err)
 	}
