@@ -31,11 +31,15 @@ type conn struct {
 		ok    bool
 	}
 	replies []response // not sent yet
+
+	stranger bool // Allow refuses whom the socket was given to
+	progress progress
 }
 
 // asker is the process that a socket was given to, as the service saw it.
 type asker struct {
 	known    bool
+	pid      int32
 	uid, gid uint32
 	groups   []uint32
 }
@@ -62,16 +66,19 @@ func (c *conn) run() {
 		more = c.serve(c.in.box, c.in.n)
 		c.handler.inboxes.put(c.in.box)
 		c.in.box = nil
+		c.progress.turns.Add(1)
 	}
 }
 
 // tryReceive takes what is there. It always asks the socket before it lets the
 // poller park, which is edge-triggered.
 func (c *conn) tryReceive(fd uintptr) bool {
+	c.progress.turns.Add(1)
 	box := c.handler.inboxes.get()
 	n, errno := box.receive(fd)
 	if errno != 0 {
 		c.handler.inboxes.put(box)
+		c.progress.turns.Add(1)
 		return errno != unix.EAGAIN
 	}
 	c.in.box, c.in.n = box, n
@@ -90,6 +97,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 	}
 	defer c.reply()
 	defer func() { settle(false) }()
+	c.family.settleDeparture(c)
 	for i := range n {
 		b, eof := box.datagram(i)
 		if eof {
@@ -112,7 +120,9 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		settle(false)
 		if d.reply == replyAck && d.answer && reinjected {
 			// The kernel handled a verdict to its end before it acknowledged it.
+			c.progress.fence.Store(true)
 			d.key.fence()
+			c.progress.fence.Store(false)
 			reinjected = false
 		}
 		c.replies = append(c.replies, c.respond(d.errno, d.request))

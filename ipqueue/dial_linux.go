@@ -94,7 +94,10 @@ func ask(path string, request []byte, room int) ([]byte, *os.File, error) {
 		}
 		return fail(errno)
 	}
-	return b[answerSize:n], file, nil
+	// The service hangs up when its own copy of the file is closed. From then on
+	// the socket is closed when the program closes it.
+	_, _ = c.Read(b[:1])
+	return b[answerSize:n:n], file, nil
 }
 
 // receivedFile returns the file that came in ancillary data, or nil.

@@ -71,6 +71,7 @@ func (f *family) offer(q *ipq.Queue, o *offer) {
 	if ok {
 		o.to = f.peer
 	}
+	o.idle = !ok && f.brain.mode == wire.IPQCopyNone
 }
 
 // refuse takes an offer back that the peer's socket did not take.

@@ -23,6 +23,7 @@ type offer struct {
 	packet *ipq.Packet
 	family *family
 	to     *conn // nil when it is to be dropped
+	idle   bool  // and that because no program wants packets
 	id     uint32
 	copied int
 }
@@ -66,6 +67,7 @@ func (f *feed) pass() {
 		}
 		f.offers = append(f.offers, o)
 	}
+	f.offerAgain()
 	now := time.Now()
 	for rest := f.offers; len(rest) > 0; {
 		n := 1
@@ -80,6 +82,25 @@ func (f *feed) pass() {
 	for i := range f.offers {
 		if f.offers[i].to == nil {
 			_ = f.queue.SetVerdict(f.offers[i].packet.ID, ipq.Drop) // fails when the queue is closed, or the peer has answered
+		}
+	}
+}
+
+// offerAgain offers what was refused because no program wants packets, when one
+// may have said so a moment ago.
+func (f *feed) offerAgain() {
+	for _, family := range []*family{f.handler.ipv4, f.handler.ipv6} {
+		caughtUp := false
+		for i := range f.offers {
+			o := &f.offers[i]
+			if o.family != family || !o.idle {
+				continue
+			}
+			if !caughtUp {
+				family.catchUp()
+				caughtUp = true
+			}
+			family.offer(f.queue, o)
 		}
 	}
 }

@@ -136,12 +136,18 @@ func (h *Handler) connect(hello Hello, a asker) (*os.File, error) {
 	if hello.WordSize == 32 {
 		layout = wire.IPQ32
 	}
+	// A port is bound once. Who asks for a socket for another process, as the
+	// supervisor of "ipq run" does, answers for that process's ports.
+	family := h.family(ipq.Family(hello.Family))
+	if a.known && hello.PID != 0 && int(a.pid) == hello.PID && family.bound(uint32(hello.PID)) {
+		return nil, unix.EADDRINUSE
+	}
 	ours, theirs, err := newPair()
 	if err != nil {
 		return nil, err
 	}
 	program := os.NewFile(uintptr(theirs), "ip_queue")
-	c, err := newConn(h, h.family(ipq.Family(hello.Family)), ours, layout, uint32(hello.PID), a)
+	c, err := newConn(h, family, ours, layout, uint32(hello.PID), a)
 	if err != nil {
 		program.Close()
 		return nil, err
@@ -179,6 +185,7 @@ func (h *Handler) start(c *conn) error {
 		return errTooMany
 	}
 	h.conns[c] = true
+	c.stranger = stranger
 	if stranger {
 		h.strangers++
 	}
@@ -186,6 +193,7 @@ func (h *Handler) start(c *conn) error {
 	h.programs.Go(func() {
 		c.run()
 		c.family.leave(c)
+		c.progress.left.Store(true)
 		c.file.Close()
 		h.mu.Lock()
 		defer h.mu.Unlock()

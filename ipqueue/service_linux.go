@@ -142,7 +142,7 @@ func peerOf(c *net.UnixConn) (a asker) {
 		if err != nil {
 			return
 		}
-		a = asker{known: true, uid: cred.Uid, gid: cred.Gid, groups: peerGroups(int(fd))}
+		a = asker{known: true, pid: cred.Pid, uid: cred.Uid, gid: cred.Gid, groups: peerGroups(int(fd))}
 	})
 	return a
 }

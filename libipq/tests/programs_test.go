@@ -199,9 +199,7 @@ var patterns = []pattern{
 		s.none()
 	}},
 	{name: "errno_after", drive: flood(50)},
-	{name: "second_handle", drive: passes(1, ""), exists: func(s *starter) bool {
-		return s.service == "" // which gives a process as many sockets as it asks for
-	}},
+	{name: "second_handle", drive: passes(1, "")},
 	{name: "refused", args: []string{"busy"}, drive: nothing},
 	{name: "refused", args: []string{"user"}, drive: nothing, exists: func(s *starter) bool {
 		return s.service != "" // whoever can start a queue handler of his own may use it

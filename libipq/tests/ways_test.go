@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"ipq/ipqueue"
 )
 
 // way is one of the ways to give a program its queue handler.
@@ -194,23 +192,6 @@ func (p *process) interrupt() {
 	}
 }
 
-// awaitIdle waits until the service has seen the end of all programs.
-func awaitIdle(t *testing.T, service string) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		s, err := ipqueue.ReadStatus(service)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.IPv4.Programs == 0 && s.IPv6.Programs == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("programs are still connected: %+v", s)
-		}
-	}
-}
-
 // starter starts programs in one way, built for one target.
 type starter struct {
 	target  target
@@ -227,8 +208,6 @@ func (s *starter) start(t *testing.T, source string, flags []string, args ...str
 		end(program)
 		if s.service == "" {
 			awaitFree(t)
-		} else {
-			awaitIdle(t, s.service)
 		}
 	})
 	words := append(append([]string{}, s.before...), program)

@@ -5,7 +5,6 @@
 #include <libipq.h>
 #include <sys/select.h>
 #include "say.h"
-#include "settle.h"
 
 static int answer(struct ipq_handle *h, fd_set *set, int version)
 {
@@ -31,8 +30,6 @@ int main(void)
 	CHECK(h4 && h6);
 	CHECK(ipq_set_mode(h4, IPQ_COPY_PACKET, 2000) > 0);
 	CHECK(ipq_set_mode(h6, IPQ_COPY_PACKET, 2000) > 0);
-	settle(h4);
-	settle(h6);
 	say("ready");
 	while (n < 6) {
 		fd_set set;

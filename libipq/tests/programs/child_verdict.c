@@ -5,7 +5,6 @@
 #include <libipq.h>
 #include <sys/wait.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -15,7 +14,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 3; i++) {
 		pid_t child;

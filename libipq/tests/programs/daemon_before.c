@@ -5,7 +5,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -20,7 +19,6 @@ int main(void)
 	h = ipq_create_handle(0, PF_INET);
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 2; i++) {
 		CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/time.h>
 #include "say.h"
-#include "settle.h"
 
 static void on_alarm(int number)
 {
@@ -31,7 +30,6 @@ int main(void)
 	h = ipq_create_handle(0, PF_INET);
 	CHECK(h && errno != EINTR);
 	CHECK(SUCCEEDS(ipq_set_mode(h, IPQ_COPY_PACKET, 0)));
-	settle(h);
 	say("ready");
 	for (i = 0; i < 50; i++) {
 		ssize_t n;

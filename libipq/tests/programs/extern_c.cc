@@ -6,7 +6,6 @@ extern "C" {
 #include <libipq.h>
 }
 #include "say.h"
-#include "settle.h"
 
 int main()
 {
@@ -15,7 +14,6 @@ int main()
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);
 	ipq_packet_msg_t *p = ipq_get_packet(buf);

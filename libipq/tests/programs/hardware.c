@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(int argc, char **argv)
 {
@@ -15,7 +14,6 @@ int main(int argc, char **argv)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
-	settle(h);
 	say("ready");
 	while (n-- > 0) {
 		char address[17] = "";

@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 static const char *const hooks[] = { "prerouting", "input", "forward", "output", "postrouting" };
 
@@ -17,7 +16,6 @@ int main(int argc, char **argv)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
-	settle(h);
 	say("ready");
 	while (n-- > 0) {
 		CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);

@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -14,7 +13,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 2048) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 20; i++) {
 		ipq_packet_msg_t *p = ipq_get_packet(buf);

@@ -15,7 +15,6 @@ int ipq_set_verdict(const struct ipq_handle *, unsigned long, unsigned int, size
 char *ipq_errstr(void);
 
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -26,7 +25,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);
 	CHECK(header->nlmsg_type == IPQM_PACKET);

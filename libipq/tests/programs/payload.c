@@ -5,7 +5,6 @@
 #include <libipq.h>
 #include <ctype.h>
 #include "say.h"
-#include "settle.h"
 
 static void put16(unsigned char *at, unsigned v)
 {
@@ -38,7 +37,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 65535) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 3; i++) {
 		ipq_packet_msg_t *p;

@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 static void receive(struct ipq_handle *h, void *buf, size_t len, int flags, ssize_t want)
 {
@@ -25,7 +24,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 65535) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 2; i++) {
 		struct nlmsghdr header;

@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -16,7 +15,6 @@ int main(void)
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	CHECK(ipq_read(h, buf, sizeof buf, -1) == 0);
 	CHECK(strcmp(ipq_errstr(), "Timeout") == 0);
-	settle(h);
 	say("ready");
 	while ((n = ipq_read(h, buf, sizeof buf, -1000)) == 0)
 		usleep(1000);

@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(int argc, char **argv)
 {
@@ -14,7 +13,6 @@ int main(int argc, char **argv)
 
 	CHECK(h && argc == 2);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, (size_t)atol(argv[1])) > 0);
-	settle(h);
 	say("ready");
 	CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);
 	p = ipq_get_packet(buf);

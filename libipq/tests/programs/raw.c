@@ -46,10 +46,6 @@ int main(void)
 	r.body.msg.mode.value = IPQ_COPY_PACKET;
 	r.body.msg.mode.range = 1500;
 	submit(fd, IPQM_MODE, &r, seq++);
-	memset(&r, 0, sizeof r);
-	r.body.msg.verdict.id = ~0UL;
-	submit(fd, IPQM_VERDICT, &r, seq++);
-	CHECK(recv(fd, &in, sizeof in, 0) > 0 && in.header.nlmsg_type == NLMSG_ERROR);
 	say("ready");
 	for (i = 0; i < 3; i++) {
 		struct sockaddr_nl from;

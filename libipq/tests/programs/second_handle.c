@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* One handle for each family and process, as each is bound to the process id. */
+/* One handle for each family and process; closed, it can be had again at once. */
 #include <netinet/in.h>
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include <sys/wait.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
 	unsigned char buf[2048];
 	struct ipq_handle *h = ipq_create_handle(0, PF_INET), *other;
-	int status;
+	int i, status;
 	pid_t child;
 
 	CHECK(h);
@@ -29,8 +28,13 @@ int main(void)
 		_exit(ipq_create_handle(0, PF_INET) == NULL);
 	CHECK(waitpid(child, &status, 0) == child && status == 0);
 
+	for (i = 0; i < 20; i++) {
+		CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+		CHECK(ipq_destroy_handle(h) == 0);
+		h = ipq_create_handle(0, PF_INET);
+		CHECK(h);
+	}
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);
 	CHECK(ipq_message_type(buf) == IPQM_PACKET);

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/select.h>
 #include "say.h"
-#include "settle.h"
 
 static int readable(struct ipq_handle *h)
 {
@@ -26,7 +25,6 @@ int main(void)
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	CHECK(!readable(h));
-	settle(h);
 	say("ready");
 	for (i = 0; i < 4; i++) {
 		fd_set set;

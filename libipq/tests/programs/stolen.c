@@ -4,7 +4,6 @@
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include "say.h"
-#include "settle.h"
 
 int main(void)
 {
@@ -14,7 +13,6 @@ int main(void)
 
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	for (;;) {
 		CHECK(ipq_read(h, buf, sizeof buf, 0) > 0);

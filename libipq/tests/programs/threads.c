@@ -5,7 +5,6 @@
 #include <libipq.h>
 #include <pthread.h>
 #include "say.h"
-#include "settle.h"
 
 static struct ipq_handle *h;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -37,7 +36,6 @@ int main(int argc, char **argv)
 	h = ipq_create_handle(0, PF_INET);
 	CHECK(h);
 	CHECK(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
-	settle(h);
 	say("ready");
 	for (i = 0; i < 2; i++)
 		CHECK(pthread_create(&threads[i], NULL, work, NULL) == 0);

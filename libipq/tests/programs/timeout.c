@@ -5,7 +5,6 @@
 #include <libipq.h>
 #include <sys/time.h>
 #include "say.h"
-#include "settle.h"
 
 static struct ipq_handle *h;
 static unsigned char buf[2048];
@@ -34,7 +33,6 @@ int main(void)
 	nothing_for(1);
 	nothing_for(500000);
 	nothing_for(1000000);
-	settle(h);
 	say("ready");
 	CHECK(ipq_read(h, buf, sizeof buf, 10000000) > 0);
 	CHECK(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) > 0);
