@@ -475,6 +475,9 @@ func TestAllocations(t *testing.T) {
 	n := newTestNet(t, ipqueue.IPv4)
 	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
 	p.setMode(wire.IPQCopyPacket, 0)
+	if err := unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+		t.Fatal(err) // a packet that does not come is a failure, not a hang
+	}
 	request := p.message(wire.IPQTypeVerdict, wire.IPQFlagRequest, p.layout.AppendVerdict(nil, wire.IPQVerdict{Value: wire.IPQVerdictDrop}))
 	source, err := n.source.SyscallConn()
 	if err != nil {
@@ -482,10 +485,11 @@ func TestAllocations(t *testing.T) {
 	}
 	to := &unix.SockaddrInet4{Port: 7001, Addr: [4]byte{127, 0, 0, 1}}
 	body := make([]byte, 64)
-	send := func(fd uintptr) { unix.Sendto(int(fd), body, 0, to) }
+	// Packets that wait for their verdict fill the sender's buffer: wait for room.
+	send := func(fd uintptr) bool { return unix.Sendto(int(fd), body, 0, to) != unix.EAGAIN }
 	round := func() {
 		for range 10 {
-			source.Control(send)
+			source.Write(send)
 		}
 		for range 10 {
 			if size, err := unix.Read(p.fd, p.buf); err != nil || size != 16+96+92 {
