@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"ipq/internal/nlsock"
 	"ipq/internal/wire"
@@ -14,7 +13,7 @@ import (
 func (q *Queue) bind() error {
 	ask := q.cfg.Flags | q.cfg.Require
 	err := q.bindWith(ask)
-	if errors.Is(err, syscall.EOPNOTSUPP) {
+	if errors.Is(err, nlsock.EOPNOTSUPP) {
 		// The kernel looks at the flags before anything else, so nothing has happened yet.
 		var missing Flags
 		if missing, err = q.missing(ask); err != nil {
@@ -40,9 +39,10 @@ func (q *Queue) bindWith(flags Flags) error {
 		MaxLen: q.cfg.MaxLen, Mask: uint32(flags), Flags: uint32(flags),
 	}
 	err := q.request(c)
-	if errors.Is(err, syscall.EBUSY) {
-		// This very socket has bound the queue before: an adopted one, or an acknowledgement that was lost.
-		c.Cmd = 0
+	if errors.Is(err, nlsock.EBUSY) {
+		// This very socket has bound the queue before: an adopted one, or an acknowledgement that was lost. What its
+		// former owner has set and we leave at the default must not stay.
+		c.Cmd, c.Mask, c.MaxLen = 0, uint32(flagsKnown), uint32(q.cfg.maxLen())
 		err = q.request(c)
 	}
 	return err
@@ -58,9 +58,9 @@ func (q *Queue) missing(flags Flags) (Flags, error) {
 		}
 		err := q.request(wire.Config{Queue: q.cfg.Queue, Mask: uint32(x.flag), Flags: uint32(x.flag)})
 		switch {
-		case errors.Is(err, syscall.EOPNOTSUPP):
+		case errors.Is(err, nlsock.EOPNOTSUPP):
 			missing |= x.flag
-		case err == nil, errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EPERM):
+		case err == nil, errors.Is(err, nlsock.ENODEV), errors.Is(err, nlsock.EPERM):
 		default:
 			return 0, err
 		}
@@ -71,9 +71,9 @@ func (q *Queue) missing(flags Flags) (Flags, error) {
 // explainBind says what an errno of the bind means. EPERM has two meanings.
 func (q *Queue) explainBind(err error) error {
 	switch {
-	case errors.Is(err, syscall.EPERM):
+	case errors.Is(err, nlsock.EPERM):
 		return q.explainEPERM()
-	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.EOPNOTSUPP):
+	case errors.Is(err, nlsock.EINVAL), errors.Is(err, nlsock.EPROTONOSUPPORT), errors.Is(err, nlsock.EOPNOTSUPP):
 		return fmt.Errorf("the kernel has no nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE, module nfnetlink_queue): %w (%w)",
 			errors.ErrUnsupported, err)
 	}
@@ -81,21 +81,22 @@ func (q *Queue) explainBind(err error) error {
 }
 
 func (q *Queue) explainEPERM() error {
-	if !q.conn.Netlink() {
-		return ErrQueueBusy // privileges are the kernel's, and this is none
-	}
-	if info, ok := q.tableRow(); ok && info.PortID != q.conn.Port() {
-		if pid, name, ok := q.owner(info.PortID); ok {
-			return fmt.Errorf("%w: process %d (%q): stop it, or use another queue number", ErrQueueBusy, pid, name)
-		}
-		return fmt.Errorf("%w, port id %d, of a process that is not visible here: use another queue number", ErrQueueBusy, info.PortID)
-	}
-	if nlsock.MayAdminister() {
+	info, known := q.tableRow()
+	taken := known && info.PortID != q.conn.Port()
+	switch {
+	case !q.conn.Netlink():
+		return ErrQueueBusy
+	case !nlsock.MayAdminister():
+		return fmt.Errorf("CAP_NET_ADMIN is missing: run as root, give the program the capability, or use a private user and network namespace: %w",
+			os.ErrPermission)
+	case !taken:
 		return fmt.Errorf("%w, or the network namespace belongs to a user namespace in which this process has no rights: %w",
 			ErrQueueBusy, os.ErrPermission)
 	}
-	return fmt.Errorf("CAP_NET_ADMIN is missing: run as root, give the program the capability, or use a private user and network namespace: %w",
-		os.ErrPermission)
+	if pid, name, ok := q.owner(info.PortID); ok {
+		return fmt.Errorf("%w: process %d (%q): stop it, or use another queue number", ErrQueueBusy, pid, name)
+	}
+	return fmt.Errorf("%w, port id %d, of a process that is not visible here: use another queue number", ErrQueueBusy, info.PortID)
 }
 
 // owner finds the process behind a port id of the queue's namespace.

@@ -39,9 +39,13 @@
 //	Recv, Serve                        one at a time; a second is ErrReading
 //	SetVerdict, Packet.SetVerdict      any goroutine, beside everything
 //	SetMode, SetReadDeadline, Stats    any goroutine, beside everything, also from a handler
-//	InterfaceName, Number, Flags       any goroutine, beside everything
+//	InterfaceName, Number, Flags,
+//	RecvBuffer                         any goroutine, beside everything
 //	Close                              any goroutine, beside everything, also from a handler
 //	Drain                              any goroutine but not a handler; ends Recv and Serve
+//
+// A Group is the same for each of its queues; its Serve and ServeEach are one at a time, Queues returns the same slice
+// each time, and its other methods are those of a Queue.
 //
 // Config's functions are called from Recv, Serve and Drain, and may call everything that a handler may. A Packet and a
 // Batch belong to one goroutine at a time.

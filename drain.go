@@ -49,24 +49,20 @@ func (q *Queue) drain(ctx context.Context) error {
 		for p := range b.All() {
 			q.answerDefault(p.ID, ErrDrained)
 		}
-		if b.n == 0 && q.empty() {
+		if err := q.flush(); err != nil {
+			return q.opError("drain", err)
+		}
+		if row, known := q.tableRow(); known && row.Waiting == 0 || !known && b.n == 0 {
 			return nil
 		}
 	}
 	return ctx.Err()
 }
 
-// quiet is how long Drain waits for an arrival before it looks whether the queue is empty.
+// quiet is how long Drain waits for an arrival. Where the kernel does not say what waits, it is all there is to go by.
 const quiet = 20 * time.Millisecond
 
 func (q *Queue) recvFor(b *Batch, d time.Duration) error {
 	q.setDeadline(func(own *deadline) { own.reader = time.Now().Add(d) })
 	return q.recv(b, nil)
-}
-
-// empty reports whether the kernel says that nothing waits in the queue. Where it does not say, the silence before this
-// is all there is to go by.
-func (q *Queue) empty() bool {
-	info, ok := q.tableRow()
-	return !ok || info.Waiting == 0
 }

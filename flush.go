@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"ipq/internal/nlsock"
@@ -147,7 +146,7 @@ func (s *sender) transmit() {
 func sendPatiently(c *nlsock.Conn, v *nlsock.Vector) error {
 	for wait := time.Millisecond; ; wait *= 2 {
 		err := c.Send(v)
-		if !errors.Is(err, syscall.ENOBUFS) && !errors.Is(err, syscall.ENOMEM) || wait > time.Second {
+		if !errors.Is(err, nlsock.ENOBUFS) && !errors.Is(err, nlsock.ENOMEM) || wait > time.Second {
 			return err
 		}
 		time.Sleep(wait)

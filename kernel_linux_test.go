@@ -313,7 +313,14 @@ func threadNamespaces(t *testing.T) map[string]bool {
 }
 
 func TestOpenWithoutPrivilege(t *testing.T) {
-	sandbox.RequireNamespaces(t)
+	open(t, ipq.Config{Queue: 901})
+	for _, number := range []uint16{900, 901} { // free, and owned: what is missing is the same
+		openWithoutPrivilege(t, number)
+	}
+}
+
+func openWithoutPrivilege(t *testing.T, number uint16) {
+	t.Helper()
 	err := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends without its capabilities
@@ -323,7 +330,7 @@ func TestOpenWithoutPrivilege(t *testing.T) {
 			err <- e
 			return
 		}
-		_, e := ipq.Open(ipq.Config{Queue: 900})
+		_, e := ipq.Open(ipq.Config{Queue: number})
 		err <- e
 	}()
 	e := <-err
@@ -367,4 +374,30 @@ func TestFlagsThatTheKernelLacks(t *testing.T) {
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), lacking.String()) {
 		t.Errorf("required flags that the kernel lacks: %v, want an error that names %v", err, lacking)
 	}
+}
+
+// Rules that go on feeding the queue must not keep Drain from ending.
+func TestDrainUnderTraffic(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	q := open(t, ipq.Config{Queue: 900, Default: ipq.Accept})
+	feed(t, 900, chain(rules.Output, pings))
+	end := make(chan struct{})
+	var traffic sync.WaitGroup
+	traffic.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0], Timeout: 50 * time.Millisecond}.Do()
+			}
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := q.Drain(ctx); err != nil {
+		t.Errorf("Drain while packets keep coming: %v", err)
+	}
+	close(end)
+	traffic.Wait()
 }

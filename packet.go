@@ -15,13 +15,13 @@ import (
 type Fields uint32
 
 const (
-	HasUID         Fields = Fields(wire.HasUID)      // needs FlagUIDGID, and a packet of a local socket
-	HasGID         Fields = Fields(wire.HasGID)      // as HasUID
-	HasPriority    Fields = Fields(wire.HasPriority) // absent when 0, and before Linux 5.18
-	HasCgroupClass Fields = Fields(wire.HasCgroup)   // a packet of a local socket; absent before Linux 6.3
-	HasVLAN        Fields = Fields(wire.HasVLAN)     // bridge family; absent before Linux 4.7
-	HasTime        Fields = Fields(wire.HasTimestamp)
-	HasPayload     Fields = Fields(wire.HasPayload)
+	HasUID         Fields = Fields(wire.HasUID)       // needs FlagUIDGID, and a packet of a local socket
+	HasGID         Fields = Fields(wire.HasGID)       // as HasUID
+	HasPriority    Fields = Fields(wire.HasPriority)  // absent when 0, and before Linux 5.18
+	HasCgroupClass Fields = Fields(wire.HasCgroup)    // a packet of a local socket; absent before Linux 6.3
+	HasVLAN        Fields = Fields(wire.HasVLAN)      // bridge family; absent before Linux 4.7
+	HasTime        Fields = Fields(wire.HasTimestamp) // a stamp of the kernel: see Packet.Time
+	HasPayload     Fields = Fields(wire.HasPayload)   // absent in ModeMeta
 )
 
 // VLAN is the tag of a packet of the bridge family that came in one, host byte order.

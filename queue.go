@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"ipq/internal/nlsock"
@@ -106,7 +105,7 @@ func (q *Queue) dial() error {
 	} else {
 		err = here()
 	}
-	if errors.Is(err, syscall.EPROTONOSUPPORT) {
+	if errors.Is(err, nlsock.EPROTONOSUPPORT) {
 		return fmt.Errorf("the kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK): %w", errors.ErrUnsupported)
 	}
 	return err
@@ -207,7 +206,7 @@ const closePatience = 100 * time.Millisecond
 
 // gone reports whether err says that the other end of a socketpair is no more.
 func gone(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
+	return errors.Is(err, nlsock.EPIPE) || errors.Is(err, nlsock.ECONNRESET) || errors.Is(err, nlsock.ENOTCONN)
 }
 
 func (q *Queue) opError(op string, err error) error {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
 
+	"ipq/internal/nlsock"
 	"ipq/internal/wire"
 )
 
@@ -63,7 +63,7 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 	for b.n == 0 {
 		n, err := q.fill(b, !passed)
 		switch {
-		case errors.Is(err, syscall.ENOBUFS):
+		case errors.Is(err, nlsock.ENOBUFS):
 			q.overrun(0)
 			continue
 		case err != nil:
@@ -217,13 +217,13 @@ func (q *Queue) replied(body []byte) {
 // refused tells the program that the kernel did not take a verdict.
 func (q *Queue) refused(id ID, err error) {
 	switch {
-	case errors.Is(err, syscall.ENOENT):
+	case errors.Is(err, nlsock.ENOENT):
 		q.tally.gone.Add(1)
 		err = ErrPacketGone
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENODEV):
+	case errors.Is(err, nlsock.EPERM), errors.Is(err, nlsock.ENODEV):
 		q.tally.verdictErrors.Add(1)
 		err = fmt.Errorf("%w: %w", ErrNotOwner, err)
-	case errors.Is(err, syscall.EINVAL):
+	case errors.Is(err, nlsock.EINVAL):
 		q.tally.verdictErrors.Add(1)
 		err = fmt.Errorf("%w: %w", ErrInvalidVerdict, err)
 	default:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"ipq/internal/nlsock"
@@ -128,7 +127,7 @@ func (q *Queue) readAck(done chan error, end time.Time) error {
 		}
 		n, err := q.conn.Recv(ring)
 		switch {
-		case errors.Is(err, syscall.ENOBUFS):
+		case errors.Is(err, nlsock.ENOBUFS):
 			q.tally.overruns.Add(1)
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -179,7 +178,7 @@ func errno(e wire.Error) error {
 	if e.Errno == 0 {
 		return nil
 	}
-	return syscall.Errno(e.Errno)
+	return nlsock.Errno(e.Errno)
 }
 
 // SetMode changes what the kernel copies of packets queued from now on, and waits for the kernel's acknowledgement. It

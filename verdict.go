@@ -30,7 +30,8 @@ const (
 	// addresses or its mark were changed.
 	Stop
 
-	// Hold leaves the packet in the queue. It must be answered later with Queue.SetVerdict; see Config.MaxHeld.
+	// Hold leaves the packet in the queue. It must be answered later with Queue.SetVerdict, which is told what to change:
+	// what was set on the Packet is forgotten. See Config.MaxHeld.
 	Hold
 
 	requeue

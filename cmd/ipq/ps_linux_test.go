@@ -168,7 +168,8 @@ func TestPsDenied(t *testing.T) {
 	f := strings.Fields(string(uids))
 	sandbox.Require(t, "root", len(f) == 3 && f[2] != "1", "needs a second user")
 	cmd := prepare(t, "ps")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	// A user that nobody is: ps shows a user what their own processes have.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 	if e := wait(t, cmd); e.status != 2 || e.stdout != "" || !strings.Contains(e.stderr, "run as root") {
 		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
 	}

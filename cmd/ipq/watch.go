@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +49,8 @@ SIGTERM: then the rules go first, and the chains when the queues are empty.
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
 none. What overflows there is dropped by the kernel, and counted as lost.
 
-The last line counts the packets shown, and those that were lost.`,
+The last line counts the packets shown, and those that were lost; "unknown lost"
+where this user may not read the kernel's counters.`,
 		Example: `# Every packet of this host
 ipq watch
 # Web and name service, without looking names up
@@ -65,6 +64,12 @@ ipq watch -o json not port 22
 # What the rules decide, and what is left to ipq
 ipq watch --explain 'host 10.7.0.2 and (port 80 or icmp)'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("count") && o.count == 0 {
+				return usageError(errors.New("-c 0 would show nothing: leave it out to watch until Ctrl-C"))
+			}
+			if o.stamp > int(stampSince) {
+				return usageError(errors.New("-t can be given five times at most"))
+			}
 			if cmd.Flags().Changed("queue") {
 				if o.queues.set {
 					return usageError(errors.New("--queue and --queues name the same thing: give one"))
@@ -129,7 +134,7 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	}
 	// A reader of ours that goes away, such as head, is noticed when writing to it; the signal would leave no time to
 	// take the rules out.
-	signal.Ignore(syscall.SIGPIPE)
+	ignoreBrokenPipe()
 	source, err := openSource(f, o)
 	if err != nil {
 		return unableWatch(err)
@@ -141,7 +146,11 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	served := make(chan error, 1)
 	go func() { served <- source.group.ServeEach(context.WithoutCancel(ctx), v.handler) }()
 	err = v.watchLosses(ctx, source, served)
-	err = errors.Join(err, source.stop())
+	if stopErr := source.stop(); errors.Is(stopErr, rules.ErrStillQueued) {
+		fmt.Fprintf(progress, "ipq: %v\n", stopErr) // held by another program of this namespace
+	} else {
+		err = errors.Join(err, stopErr)
+	}
 	v.losses(source) // all of them: nothing more comes, and nothing waits
 	return errors.Join(err, source.finish(served), v.end())
 }

@@ -50,3 +50,23 @@ func (v *Vector) Reset()                         {}
 func (v *Vector) Add([]byte)                     {}
 func (v *Vector) Pieces() int                    { return 0 }
 func (v *Vector) Bytes() int                     { return 0 }
+
+// errNever is no error that anything returns here.
+var errNever = errors.New("no error of this system")
+
+var (
+	EPERM           = errNever
+	ENOENT          = errNever
+	EBUSY           = errNever
+	ENODEV          = errNever
+	EINVAL          = errNever
+	ENOMEM          = errNever
+	EPIPE           = errNever
+	ENOBUFS         = errNever
+	ENOTCONN        = errNever
+	ECONNRESET      = errNever
+	EOPNOTSUPP      = errNever
+	EPROTONOSUPPORT = errNever
+)
+
+func Errno(int32) error { return errNever }
