@@ -55,6 +55,7 @@ type options struct {
 	packets int
 	only    []string
 	gate    float64
+	against string
 	json    bool
 	list    bool
 }
@@ -66,6 +67,7 @@ func parseOptions() options {
 	flag.IntVar(&o.packets, "packets", 20000, "`packets` waiting when a reader starts to drain")
 	flag.StringVar(&only, "only", "", "run these experiments only, a comma-separated `list`")
 	flag.Float64Var(&o.gate, "gate", 0, "exit 1 when a figure misses what it must be by more than this `factor`")
+	flag.StringVar(&o.against, "against", "", "with -gate, judge only the figures against this `reader`")
 	flag.BoolVar(&o.json, "json", false, "print JSON, with every sample, in place of the table")
 	flag.BoolVar(&o.list, "list", false, "name the experiments and exit")
 	flag.Parse()
@@ -114,5 +116,5 @@ func run(o options) (int, error) {
 	if err != nil || o.gate == 0 {
 		return 0, err
 	}
-	return r.gate(os.Stderr, o.gate), nil
+	return r.gate(os.Stderr, o.gate, o.against), nil
 }

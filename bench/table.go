@@ -116,11 +116,14 @@ func (r *report) writeJSON(w io.Writer) error {
 }
 
 // gate lists the figures outside their bounds widened by factor, and returns the exit code: 1 where there is one, or
-// where there was nothing to judge.
-func (r *report) gate(w io.Writer, factor float64) int {
+// where there was nothing to judge. If against names a reader, only figures against it, and those against none, count.
+func (r *report) gate(w io.Writer, factor float64, against string) int {
 	judged, missed, unknown := 0, 0, 0
 	for i := range r.Rows {
 		row := &r.Rows[i]
+		if against != "" && row.bound != nil && row.bound.against != "" && row.bound.against != against {
+			continue
+		}
 		figure, ok := row.judged()
 		if !ok {
 			if row.bound != nil {

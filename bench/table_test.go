@@ -17,10 +17,10 @@ func sample() *report {
 
 func TestGate(t *testing.T) {
 	var out strings.Builder
-	if code := sample().gate(&out, 1); code != 1 {
+	if code := sample().gate(&out, 1, ""); code != 1 {
 		t.Errorf("a ratio of 0.6 passed a bound of 0.5: %s", &out)
 	}
-	if code := sample().gate(&out, 1.25); code != 0 {
+	if code := sample().gate(&out, 1.25, ""); code != 0 {
 		t.Errorf("a ratio of 0.6 missed a bound of 0.5 widened by 1.25: %s", &out)
 	}
 	if !strings.Contains(out.String(), "1 not measured") {
@@ -28,7 +28,7 @@ func TestGate(t *testing.T) {
 	}
 	r := sample()
 	r.Rows = r.Rows[2:]
-	if code := r.gate(&out, 1.25); code != 1 {
+	if code := r.gate(&out, 1.25, ""); code != 1 {
 		t.Error("a gate that judged nothing passed")
 	}
 }
