@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -156,6 +157,11 @@ func (n *Net) join(h *Host, i byte, ipv6 bool) error {
 			return fmt.Errorf("link %s of %s: %w", e.link, e.host.Name, err)
 		}
 	}
+	for _, e := range ends {
+		if err := e.host.Do(func() error { return carries(e.link) }); err != nil {
+			return fmt.Errorf("link %s of %s: %w", e.link, e.host.Name, err)
+		}
+	}
 	return h.Do(func() error {
 		if err := up("lo"); err != nil {
 			return fmt.Errorf("lo: %w", err)
@@ -208,6 +214,28 @@ func up(name string) error {
 		return err
 	}
 	return netlink.LinkSetUp(link)
+}
+
+// carrierPatience bounds the wait for a link, also on a busy machine.
+const carrierPatience = 10 * time.Second
+
+// carries waits until a link carries packets. The end that was turned on before
+// its peer drops them until a worker of the kernel has seen the carrier.
+func carries(name string) error {
+	for end := time.Now().Add(carrierPatience); ; time.Sleep(time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			// The worker sets the state first and then the link to work, under a
+			// lock that this waits for.
+			return netlink.LinkSetUp(link)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no carrier after %v", carrierPatience)
+		}
+	}
 }
 
 // Close ends the services, and takes the links and the hosts away. Sockets
