@@ -3,8 +3,6 @@ package ipq
 import (
 	"fmt"
 	"os"
-	"sync/atomic"
-	"time"
 )
 
 // answer is SetVerdict, by whatever means the program calls it.
@@ -75,30 +73,3 @@ func (q *Queue) tellDefault(id ID, why error) {
 		q.cfg.OnDefault(id, why)
 	}
 }
-
-// maxDelay is the longest that an answer waits for others to leave with.
-const maxDelay = time.Millisecond
-
-// A guard sends answers that have waited for maxDelay, because the handler that was called next is slow. It is armed by
-// whoever leaves an answer behind, at most once in maxDelay, and costs nothing while nothing waits.
-type guard struct {
-	timer *time.Timer
-	armed atomic.Bool
-}
-
-func (g *guard) init(q *Queue) {
-	g.timer = time.AfterFunc(time.Hour, func() {
-		// Disarmed first: an answer added after this arms the guard again, one added before is sent here.
-		g.armed.Store(false)
-		q.flush() // an error comes up again in the receive loop, or the queue is closed
-	})
-	g.timer.Stop()
-}
-
-func (g *guard) arm() {
-	if !g.armed.Load() && !g.armed.Swap(true) {
-		g.timer.Reset(maxDelay)
-	}
-}
-
-func (g *guard) stop() { g.timer.Stop() }

@@ -34,8 +34,6 @@ type worker struct {
 	placed  chan bool     // told to a late call: whether it has taken a place
 }
 
-var epoch = time.Now()
-
 func (q *Queue) serveBounded(ctx context.Context, h Handler, stopping *atomic.Bool) error {
 	s := &bounded{q: q, ctx: ctx, h: h, stopping: stopping, places: make(chan struct{}, maxLate), done: make(chan error, 1)}
 	go s.worker(new(Batch), 0).run()
@@ -68,7 +66,7 @@ func (w *worker) run() {
 			p := &w.batch.packets[w.next]
 			w.next++
 			calling = p.ID.seq
-			w.started.Store(int64(time.Since(epoch)))
+			w.started.Store(int64(sinceEpoch()))
 			w.current.Store(calling)
 			w.timer.Reset(q.cfg.HandlerTimeout)
 			v := q.call(w.h, p)
@@ -101,7 +99,7 @@ func (w *worker) end(err error) {
 // expire answers the packet whose handler is late, and lets another worker go on.
 func (w *worker) expire() {
 	seq := w.current.Load()
-	if seq == 0 || time.Since(epoch)-time.Duration(w.started.Load()) < w.q.cfg.HandlerTimeout {
+	if seq == 0 || sinceEpoch()-time.Duration(w.started.Load()) < w.q.cfg.HandlerTimeout {
 		return // the timer was set for a call that has returned
 	}
 	if !w.current.CompareAndSwap(seq, 0) {

@@ -78,13 +78,13 @@ func (p *Packet) Conntrack() (c Conntrack, ok bool) {
 	if !p.Has(Fields(wire.HasCT)) {
 		return c, false
 	}
-	w, err := wire.DecodeConntrack(p.wire.CT)
+	w, err := wire.DecodeConntrack(p.ct)
 	if err != nil {
 		return c, false
 	}
 	return Conntrack{
 		Original: tuple(&w.Orig), Reply: tuple(&w.Reply),
-		State: ConntrackState(p.wire.CTInfo), Status: ConntrackStatus(w.Status), Mark: w.Mark, Zone: w.Zone, ID: w.ID,
+		State: ConntrackState(p.ctInfo), Status: ConntrackStatus(w.Status), Mark: w.Mark, Zone: w.Zone, ID: w.ID,
 	}, true
 }
 

@@ -26,12 +26,14 @@ type sender struct {
 
 // flush sends what was collected, in order, and returns when the kernel has it all.
 func (q *Queue) flush() error {
+	now := sinceEpoch()
 	q.sender.mu.Lock()
 	err := q.flushLocked()
 	q.sender.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	q.guard.sent(now)
 	// Who answered after the last look and before the unlocking has left his answer to us.
 	return q.flushSoon()
 }

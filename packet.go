@@ -56,17 +56,24 @@ type Packet struct {
 	SecurityContext []byte // of the local socket; needs FlagSecurityContext
 
 	queue   *Queue
-	slot    []byte      // the buffer that everything above points into
-	wire    wire.Packet // as it came
-	info    uint64      // what answers must know of the packet
+	slot    []byte // the buffer that everything above points into
+	fields  Fields
+	info    uint64 // what answers must know of the packet
+	skbInfo uint32
+	ctInfo  uint32
+	ct      []byte // the connection, as it came
+	stamp   stamp
 	changes Changes
 }
+
+// stamp is the kernel's, as it came.
+type stamp struct{ sec, usec uint64 }
 
 // Queue is the queue that the packet came out of.
 func (p *Packet) Queue() *Queue { return p.queue }
 
 // Has reports whether the kernel sent all of f.
-func (p *Packet) Has(f Fields) bool { return Fields(p.wire.Fields)&f == f }
+func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
 
 // Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while
 // something on the host has asked for stamps (a capture, a socket with SO_TIMESTAMP); ok is false otherwise.
@@ -74,7 +81,7 @@ func (p *Packet) Time() (t time.Time, ok bool) {
 	if !p.Has(HasTime) {
 		return time.Time{}, false
 	}
-	return time.Unix(int64(p.wire.Sec), int64(p.wire.Usec)*1000), true
+	return time.Unix(int64(p.stamp.sec), int64(p.stamp.usec)*1000), true
 }
 
 // InName, OutName, PhysInName and PhysOutName are the names that the interfaces have now, in the queue's network
@@ -95,12 +102,12 @@ func (p *Packet) Truncated() bool { return p.Length > len(p.Payload) }
 
 // GSO reports whether the packet is a train of segments, longer than the device can send, that is not cut yet.
 // It needs FlagGSO.
-func (p *Packet) GSO() bool { return p.wire.SKBInfo&wire.SKBGSO != 0 }
+func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
 
 // ChecksumPending reports whether the transport checksum in Payload is not filled in yet, because the packet has not
 // left this host or a device checked it. The packet is in order all the same. It needs FlagGSO: without it the kernel
 // fills the checksum in first.
-func (p *Packet) ChecksumPending() bool { return p.wire.SKBInfo&wire.SKBChecksumNotReady != 0 }
+func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
 
 // Changes is what a verdict changes. What is not set stays.
 type Changes struct {
@@ -211,23 +218,21 @@ func (p *Packet) Clone() *Packet {
 	c := *p
 	c.slot = nil
 	c.changes.inPlace = false
-	// Views that the copy has no use for would keep the receive buffers alive.
-	c.wire.HWAddr, c.wire.L2Header, c.wire.SecCtx, c.wire.Payload = nil, nil, nil, nil
-	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.wire.CT, &c.changes.Payload} {
+	for _, s := range []*[]byte{&c.Payload, &c.HWAddr, &c.L2Header, &c.SecurityContext, &c.ct, &c.changes.Payload} {
 		*s = bytes.Clone(*s)
 	}
 	return &c
 }
 
-// fill makes p the view of the message that was decoded into p.wire.
-func (p *Packet) fill(q *Queue, seq uint64, slot []byte) {
-	w := &p.wire
+// fill makes p the view of a message that was decoded.
+func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
 	p.ID = ID{q.generation, seq}
 	p.Family, p.Hook, p.Protocol = Family(w.Family), Hook(w.Hook), w.HWProto
 	p.Mark, p.Priority, p.UID, p.GID, p.CgroupClass = w.Mark, w.Priority, w.UID, w.GID, w.CgroupClass
 	p.In, p.Out, p.PhysIn, p.PhysOut = w.In, w.Out, w.PhysIn, w.PhysOut
 	p.Length, p.Payload = max(int(w.CapLen), len(w.Payload)), w.Payload
 	p.HWAddr, p.L2Header, p.VLAN, p.SecurityContext = w.HWAddr, w.L2Header, VLAN{w.VLANProto, w.VLANTCI}, w.SecCtx
+	p.fields, p.skbInfo, p.ctInfo, p.ct, p.stamp = Fields(w.Fields), w.SKBInfo, w.CTInfo, w.CT, stamp{w.Sec, w.Usec}
 	p.queue, p.slot, p.changes = q, slot, Changes{}
 	p.info = uint64(p.Mark) << 32
 	if p.Truncated() {

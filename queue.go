@@ -36,8 +36,9 @@ type Queue struct {
 	// may also be a SetMode that waits for its acknowledgement while nobody else reads.
 	reading atomic.Bool
 	readMu  sync.Mutex
-	stash   []stashed // what came while an acknowledgement was waited for
-	last    uint64    // sequence number of the last packet received; the receive loop's alone
+	stash   []stashed   // what came while an acknowledgement was waited for
+	last    uint64      // sequence number of the last packet received; the receive loop's alone
+	decoded wire.Packet // the message that is being looked at; the receive loop's alone
 
 	requests requests
 	deadline deadline
@@ -126,8 +127,14 @@ func (q *Queue) setUp() (err error) {
 	q.outbox = newOutbox()
 	q.ended = make(chan struct{})
 	q.requests.init()
-	q.guard.init(q)
-	return q.bind()
+	if err := q.guard.init(q); err != nil {
+		return err
+	}
+	if err := q.bind(); err != nil {
+		q.guard.stop()
+		return err
+	}
+	return nil
 }
 
 // sendBuffer holds two packets of the largest size with their verdicts, or hundreds of small ones. It is what Linux

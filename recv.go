@@ -143,13 +143,12 @@ func (q *Queue) take(b *Batch, i int) error {
 		// The header says more than arrived. What did arrive begins with the id: let the decoder find it.
 		datagram = wire.Shorten(datagram)
 	}
-	h, body, _, ok, _ := wire.Next(datagram)
-	switch {
-	case ok && h.Type == wire.TypePacket:
+	switch typ, body, ok := wire.Message(datagram); {
+	case ok && typ == wire.TypePacket:
 		q.takePacket(b, datagram, body, cut)
-	case ok && h.Type == wire.TypeError:
+	case ok && typ == wire.TypeError:
 		q.replied(body)
-	case ok && h.Type == wire.TypeOverrun:
+	case ok && typ == wire.TypeOverrun:
 		q.overrun(0)
 	default:
 		q.tally.malformed.Add(1)
@@ -159,7 +158,8 @@ func (q *Queue) take(b *Batch, i int) error {
 
 func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 	p := &b.packets[b.n]
-	identified, err := wire.DecodePacket(&p.wire, body)
+	w := &q.decoded
+	identified, err := wire.DecodePacket(w, body)
 	if !identified {
 		q.tally.malformed.Add(1)
 		return
@@ -167,12 +167,12 @@ func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 	if cut && err == nil {
 		err = wire.ErrShort // where an attribute ended, so that it does not show
 	}
-	seq, skipped := follow(q.last, p.wire.ID)
+	seq, skipped := follow(q.last, w.ID)
 	if skipped > 0 {
 		q.overrun(skipped)
 	}
 	q.last = seq
-	p.fill(q, seq, datagram[:cap(datagram)])
+	p.fill(q, w, seq, datagram[:cap(datagram)])
 	if err != nil {
 		q.tally.malformed.Add(1)
 		q.tally.received.Add(1)

@@ -163,7 +163,7 @@ func (q *Queue) sift(ring *nlsock.Ring, i int) error {
 	if ring.Cut(i) {
 		datagram = wire.Shorten(datagram)
 	}
-	if h, body, _, ok, _ := wire.Next(datagram); ok && h.Type == wire.TypeError {
+	if typ, body, ok := wire.Message(datagram); ok && typ == wire.TypeError {
 		if e, err := wire.DecodeError(body); err == nil && e.Request.Type == wire.TypeConfig {
 			q.requests.answered(e.Request.Seq, errno(e))
 			return nil

@@ -19,6 +19,7 @@ type (
 	Conn   struct{}
 	Ring   struct{}
 	Vector struct{}
+	Alarm  struct{}
 )
 
 const MaxPieces = 1
@@ -49,6 +50,10 @@ func (r *Ring) Put(int, []byte, bool)            {}
 func (v *Vector) Reset()                         {}
 func (v *Vector) Add([]byte)                     {}
 func (v *Vector) Pieces() int                    { return 0 }
+func NewAlarm() (*Alarm, error)                  { return nil, errOS }
+func (a *Alarm) Set(time.Duration)               {}
+func (a *Alarm) Wait() error                     { return errOS }
+func (a *Alarm) Close() error                    { return errOS }
 func (v *Vector) Bytes() int                     { return 0 }
 
 // errNever is no error that anything returns here.

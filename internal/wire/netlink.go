@@ -62,6 +62,19 @@ func Next(datagram []byte) (h Header, body, rest []byte, ok bool, err error) {
 	return h, body, rest, true, nil
 }
 
+// Message returns the type and the body of the message that a datagram begins with: Next, for who expects one message in
+// a datagram, as the kernel sends them about packets.
+func Message(datagram []byte) (typ uint16, body []byte, ok bool) {
+	if len(datagram) < HeaderSize {
+		return 0, nil, false
+	}
+	n := binary.NativeEndian.Uint32(datagram)
+	if n < HeaderSize || uint64(n) > uint64(len(datagram)) {
+		return 0, nil, false
+	}
+	return binary.NativeEndian.Uint16(datagram[4:]), datagram[HeaderSize:n:n], true
+}
+
 func getHeader(b []byte) Header {
 	_ = b[HeaderSize-1]
 	return Header{
@@ -89,7 +102,7 @@ func (a *attrs) next() (typ uint16, value []byte, ok bool) {
 	}
 	n := int(binary.NativeEndian.Uint16(a.b))
 	if n < attrHeaderSize || n > len(a.b) {
-		a.err = fmt.Errorf("attribute: %w: it says %d bytes, %d are left", ErrShort, n, len(a.b))
+		a.err = attrCut(n, len(a.b))
 		return 0, nil, false
 	}
 	typ = binary.NativeEndian.Uint16(a.b[2:]) & attrTypeMask
@@ -100,6 +113,10 @@ func (a *attrs) next() (typ uint16, value []byte, ok bool) {
 		a.b = nil
 	}
 	return typ, value, true
+}
+
+func attrCut(says, left int) error {
+	return fmt.Errorf("attribute: %w: it says %d bytes, %d are left", ErrShort, says, left)
 }
 
 // appendHeader appends nlmsghdr and nfgenmsg. The length is filled in by finish.

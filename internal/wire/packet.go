@@ -83,12 +83,14 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 		return false, fmt.Errorf("nfgenmsg: %w", ErrShort)
 	}
 	p.Family, p.Queue = body[0], binary.BigEndian.Uint16(body[2:])
-	a := attrs{b: body[nfgenSize:]}
-	for {
-		typ, v, ok := a.next()
-		if !ok {
-			break
+	// The walk of attrs, written out: this is done for every packet.
+	for b := body[nfgenSize:]; len(b) >= attrHeaderSize; {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < attrHeaderSize || n > len(b) {
+			return identified, attrCut(n, len(b))
 		}
+		typ, v := binary.NativeEndian.Uint16(b[2:])&attrTypeMask, b[attrHeaderSize:n:n]
+		b = b[min(alignUp(n), len(b)):]
 		if int(typ) >= len(attrPolicy) {
 			continue // newer than this code
 		}
@@ -145,10 +147,10 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 			p.CgroupClass = binary.BigEndian.Uint32(v)
 		}
 	}
-	if a.err == nil && !identified {
+	if !identified {
 		return false, fmt.Errorf("packet message: %w: it has no NFQA_PACKET_HDR", ErrShort)
 	}
-	return identified, a.err
+	return identified, nil
 }
 
 // decodeVLAN reads the attributes nested in NFQA_VLAN. It sets nothing in p if one of them cannot be read.
