@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type feeder struct {
 	*peer
 	packet []byte // a message
 	last   uint32 // id of the last packet sent
+	open   []bool // of the packets of this round, those without a verdict
 }
 
 func newFeeder(t *testing.T, c ipq.Config) (*feeder, *ipq.Queue) {
@@ -37,8 +39,11 @@ const idOffset = 16 + 4 + 4
 
 // feed sends n packets and reads until all of them have a verdict. It returns false when something was not as expected.
 func (f *feeder) feed(n int) bool {
-	for range n {
+	first := f.last + 1
+	f.open = slices.Grow(f.open[:0], n)[:n]
+	for i := range n {
 		f.last++
+		f.open[i] = true
 		binary.BigEndian.PutUint32(f.packet[idOffset:], f.last)
 		if _, err := f.file.Write(f.packet); err != nil {
 			return false
@@ -54,16 +59,19 @@ func (f *feeder) feed(n int) bool {
 			var h wire.Header
 			var v wire.Verdict
 			h, body, rest, _, _ = wire.Next(rest)
-			if wire.DecodeVerdict(&v, body) != nil {
+			if wire.DecodeVerdict(&v, body) != nil || v.ID < first || v.ID > f.last {
 				return false
 			}
-			switch h.Type {
-			case wire.TypeVerdict:
-				left--
-			case wire.TypeVerdictBatch:
-				left = int(f.last - v.ID) // only where answers come in order
-			default:
-				return false
+			at := int(v.ID - first)
+			from := at
+			if h.Type == wire.TypeVerdictBatch {
+				from = 0
+			}
+			for i := from; i <= at; i++ {
+				if f.open[i] {
+					f.open[i] = false
+					left--
+				}
 			}
 		}
 	}

@@ -22,8 +22,9 @@
 // second answer is ErrAnswered. Where the program gives none, Config.Default does, and the program is told. A handler that
 // returns Hold keeps the packet in the kernel's queue until Queue.SetVerdict, from any goroutine and in any order.
 //
-// Answers are sent together: at the end of each batch that was received, and within a millisecond. None waits for an
-// acknowledgement. What the kernel refuses comes back later, to Config.OnVerdictError.
+// Packets leave the queue in the order in which they were answered. Answers are sent together: at the end of each batch
+// that was received, and within a millisecond. None waits for an acknowledgement. What the kernel refuses comes back
+// later, to Config.OnVerdictError.
 //
 // # Where packets are lost
 //

@@ -1,7 +1,9 @@
 package ipq
 
 import (
+	"math"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,8 +37,9 @@ type letters struct {
 	answers []answer
 	extras  []extra
 	arena   []byte
-	sorted  bool
-	packets int // that the answers are for
+	sorted  bool     // in the order of ids
+	lowest  []uint64 // if not sorted: of the answers after each, the lowest id
+	packets int      // that the answers are for
 }
 
 // An answer is for n packets with consecutive ids.
@@ -61,6 +64,34 @@ func (a *answer) same(b *answer) bool {
 }
 
 func (a *answer) last() uint64 { return a.seq + uint64(a.n) - 1 }
+
+func (a *answer) drops() bool  { return a.verdict == wire.NFDrop && a.extra < 0 }
+func (a *answer) passes() bool { return !a.drops() }
+
+// look makes after ready.
+func (l *letters) look() {
+	if l.sorted {
+		return
+	}
+	n := len(l.answers)
+	l.lowest = slices.Grow(l.lowest[:0], n)[:n]
+	low := uint64(math.MaxUint64)
+	for i := n - 1; i >= 0; i-- {
+		l.lowest[i] = low
+		low = min(low, l.answers[i].seq)
+	}
+}
+
+// after is the lowest id that is answered after answer i.
+func (l *letters) after(i int) uint64 {
+	switch {
+	case !l.sorted:
+		return l.lowest[i]
+	case i+1 < len(l.answers):
+		return l.answers[i+1].seq
+	}
+	return math.MaxUint64
+}
 
 type counts struct {
 	accepted, dropped, repeated, stopped, requeued, modified, defaulted uint64
