@@ -14,8 +14,8 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 		return q.opError("set verdict", os.ErrClosed)
 	}
 	var judge func(uint64) error
-	if c != nil && c.Payload != nil && !c.inPlace {
-		judge = func(info uint64) error { return judgePayload(c.Payload, info, c.Raw, q.sender.maxPayload()) }
+	if c != nil && (c.Payload != nil && !c.inPlace || c.ConnLabelsMask != (ConnLabels{})) {
+		judge = func(info uint64) error { return q.judge(c, info) }
 	}
 	o := q.outbox
 	o.mu.Lock()
@@ -40,6 +40,17 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 		return q.opError("set verdict", err)
 	}
 	return nil
+}
+
+// judge refuses changes that a packet cannot take.
+func (q *Queue) judge(c *Changes, info uint64) error {
+	if c.ConnLabelsMask != (ConnLabels{}) && info&infoLabels == 0 {
+		return ErrNoConnLabels
+	}
+	if c.Payload == nil || c.inPlace {
+		return nil
+	}
+	return judgePayload(c.Payload, info, c.Raw, q.sender.maxPayload())
 }
 
 // answerDefault answers by Config.Default, if nobody has answered, and tells the program why.

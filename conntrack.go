@@ -14,6 +14,9 @@ type Conntrack struct {
 	Mark            uint32          // connection mark
 	Zone            uint16
 	ID              uint32
+
+	Labels    ConnLabels // of the connection
+	HasLabels bool       // the connection can be labelled: see ErrNoConnLabels
 }
 
 // Tuple is one direction of a connection.
@@ -85,6 +88,7 @@ func (p *Packet) Conntrack() (c Conntrack, ok bool) {
 	return Conntrack{
 		Original: tuple(&w.Orig), Reply: tuple(&w.Reply),
 		State: ConntrackState(p.ctInfo), Status: ConntrackStatus(w.Status), Mark: w.Mark, Zone: w.Zone, ID: w.ID,
+		Labels: ConnLabels(w.Labels), HasLabels: w.HasLabels,
 	}, true
 }
 

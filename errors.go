@@ -39,6 +39,10 @@ var (
 	// ErrTooLong: a replacement payload is over 65,531 bytes, the most the protocol can carry.
 	ErrTooLong = errors.New("the payload is too long")
 
+	// ErrNoConnLabels: the packet came without a connection that can be labelled. The queue needs FlagConntrack, and the
+	// kernel makes room for labels only in connections that begin while some rule of the namespace uses them ("ct label").
+	ErrNoConnLabels = errors.New("the connection cannot be labelled: it needs FlagConntrack, and a rule that uses labels")
+
 	// ErrHandlerTimeout: a handler took longer than Config.HandlerTimeout.
 	ErrHandlerTimeout = errors.New("the handler took too long")
 

@@ -23,6 +23,7 @@ const (
 	infoTruncated = 1 << iota
 	infoGSO
 	infoBridge
+	infoLabels // the connection can be labelled
 )
 
 // len is the number of packets held.

@@ -56,6 +56,8 @@ type extra struct {
 	payload                []byte
 	setPayload             bool
 	connMark, connMarkMask uint32
+
+	connLabels, connLabelsMask ConnLabels
 }
 
 // same reports whether a and b can be said by one message.
@@ -163,7 +165,7 @@ func (o *outbox) over(seq uint64) (answered bool) {
 // add puts an answer in. mu must be held, and the packet claimed or its turn over.
 func (o *outbox) add(seq, info uint64, v Verdict, c *Changes) {
 	a := answer{seq: seq, n: 1, verdict: v.kernel(), extra: -1}
-	if c != nil && (c.MarkMask != 0 || c.ConnMarkMask != 0 || c.Payload != nil) {
+	if c != nil && (c.MarkMask != 0 || c.Payload != nil || c.connection()) {
 		o.addChanges(&a, c, info)
 	}
 	o.counts.add(a.verdict)
@@ -187,11 +189,15 @@ func (o *outbox) addChanges(a *answer, c *Changes, info uint64) {
 		// The kernel replaces the whole mark: the bits outside the mask are the packet's own.
 		a.setMark, a.mark = true, uint32(info>>32)&^c.MarkMask|c.Mark&c.MarkMask
 	}
-	if c.Payload == nil && c.ConnMarkMask == 0 {
+	if c.Payload == nil && !c.connection() {
 		return
 	}
 	l := o.filling
-	x := extra{payload: c.Payload, setPayload: c.Payload != nil, connMark: c.ConnMark, connMarkMask: c.ConnMarkMask}
+	x := extra{
+		payload: c.Payload, setPayload: c.Payload != nil,
+		connMark: c.ConnMark, connMarkMask: c.ConnMarkMask,
+		connLabels: c.ConnLabels, connLabelsMask: c.ConnLabelsMask,
+	}
 	switch {
 	case !x.setPayload:
 	case c.inPlace:

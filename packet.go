@@ -114,6 +114,9 @@ type Changes struct {
 	Mark, MarkMask         uint32 // the bits of the packet mark under MarkMask become those of Mark
 	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; needs FlagConntrack
 
+	// The labels under ConnLabelsMask become those of ConnLabels; see Packet.SetConnLabels.
+	ConnLabels, ConnLabelsMask ConnLabels
+
 	// Payload replaces the packet, from its network header on; nil leaves it. Its checksums are made true (IP, and TCP,
 	// UDP and ICMP outside of fragments), and its length fields must agree with its length. The bytes have been taken
 	// when the call returns.
@@ -129,6 +132,9 @@ type Changes struct {
 
 	inPlace bool // Payload is in the packet's receive buffer, which is not reused before it has been sent
 }
+
+// connection reports whether something of the connection is to change.
+func (c *Changes) connection() bool { return c.ConnMarkMask != 0 || c.ConnLabelsMask != (ConnLabels{}) }
 
 // SetMark sets the bits of the packet mark under mask when the handler returns a verdict. Later rules see it.
 func (p *Packet) SetMark(mark, mask uint32) {
@@ -151,7 +157,7 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // that disagree.
 func (p *Packet) SetPayload(b []byte) error {
 	if err := judgePayload(b, p.info, false, p.queue.sender.maxPayload()); err != nil {
-		return p.refuse(err)
+		return p.refuse("set payload", err)
 	}
 	b = p.place(b)
 	trueChecksums(b)
@@ -163,14 +169,14 @@ func (p *Packet) SetPayload(b []byte) error {
 // truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
 	if err := judgePayload(b, p.info, true, p.queue.sender.maxPayload()); err != nil {
-		return p.refuse(err)
+		return p.refuse("set payload", err)
 	}
 	p.changes.Payload, p.changes.Raw = p.place(b), true
 	return nil
 }
 
-func (p *Packet) refuse(err error) error {
-	return p.queue.opError("set payload", fmt.Errorf("packet %v: %w", p.ID, err))
+func (p *Packet) refuse(op string, err error) error {
+	return p.queue.opError(op, fmt.Errorf("packet %v: %w", p.ID, err))
 }
 
 // place returns b inside the packet's own buffer where it fits, and makes it the packet's payload.
@@ -243,6 +249,9 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
 	}
 	if p.Family == Bridge {
 		p.info |= infoBridge
+	}
+	if p.ct != nil && wire.HasLabels(p.ct) {
+		p.info |= infoLabels
 	}
 }
 

@@ -169,8 +169,8 @@ func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 		return q.answer(id, v, nil)
 	case 1:
 		c := &changes[0]
-		if c.Mark&^c.MarkMask != 0 || c.ConnMark&^c.ConnMarkMask != 0 {
-			return q.opError("set verdict", fmt.Errorf("packet %v: a mark has bits outside its mask: use a mask of 0xffffffff to set all of it", id))
+		if c.Mark&^c.MarkMask != 0 || c.ConnMark&^c.ConnMarkMask != 0 || c.ConnLabels.outside(&c.ConnLabelsMask) {
+			return q.opError("set verdict", fmt.Errorf("packet %v: a mark or a label is outside of its mask: a mask of all ones sets all of it", id))
 		}
 		return q.answer(id, v, c)
 	}

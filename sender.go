@@ -122,6 +122,7 @@ func (s *sender) single(a *answer, seq uint64, extras []extra) {
 	}
 	x := &extras[a.extra]
 	v.ConnMark, v.ConnMarkMask = x.connMark, x.connMarkMask
+	v.ConnLabels, v.ConnLabelsMask = wire.Labels(x.connLabels), wire.Labels(x.connLabelsMask)
 	v.SetPayload, v.Payload = x.setPayload, x.payload
 	s.room(len(x.payload))
 	s.msgs = wire.AppendVerdict(s.msgs, &v)

@@ -126,7 +126,8 @@ func (k *Kernel) answer(s *socket, typ uint16, body []byte) syscall.Errno {
 	first, n := 0, 1
 	if typ == wire.TypeVerdictBatch {
 		n = q.through(v.ID)
-		v.SetPayload, v.ConnMarkMask = false, 0 // a range carries a mark and nothing else
+		v.SetPayload = false
+		v.ConnMark, v.ConnMarkMask, v.ConnLabels, v.ConnLabelsMask = 0, 0, wire.Labels{}, wire.Labels{} // a range carries a mark and nothing else
 	} else if place, ok := q.find(v.ID); ok {
 		first = place
 	} else {

@@ -81,7 +81,9 @@ type Result struct {
 
 	Mark     uint32 // as the next rule sees it
 	ConnMark uint32 // of its connection
-	Payload  []byte // as it goes on; the injected bytes if no verdict replaced them
+
+	ConnLabels ipq.ConnLabels // of its connection
+	Payload    []byte         // as it goes on; the injected bytes if no verdict replaced them
 }
 
 // message is the packet as the kernel describes it to the queue's owner.
@@ -140,5 +142,6 @@ func connection(c *ipq.Conntrack) *wire.Conntrack {
 	return &wire.Conntrack{
 		Orig: tuple(&c.Original), Reply: tuple(&c.Reply),
 		Status: uint32(c.Status), Mark: c.Mark, Zone: c.Zone, ID: c.ID,
+		HasLabels: c.HasLabels, Labels: wire.Labels(c.Labels),
 	}
 }

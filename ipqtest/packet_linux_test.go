@@ -1,6 +1,7 @@
 package ipqtest_test
 
 import (
+	"errors"
 	"bytes"
 	"fmt"
 	"net/netip"
@@ -148,6 +149,64 @@ func TestConnMark(t *testing.T) {
 		}
 		if connection.Mark != 0xf0f0 {
 			t.Error("the test's own connection was changed")
+		}
+	}
+}
+
+// A verdict changes the labels under its mask of a connection that has room for labels; of any other it is refused.
+func TestConnLabels(t *testing.T) {
+	k, q := fake(t, ipq.Config{Flags: ipq.FlagConntrack})
+	var before, labels, mask, want ipq.ConnLabels
+	for _, n := range []int{0, 9, 127} {
+		before.Set(n)
+	}
+	for _, n := range []int{1, 64} {
+		labels.Set(n)
+	}
+	for _, n := range []int{0, 1, 64} {
+		mask.Set(n)
+	}
+	for _, n := range []int{1, 9, 64, 127} {
+		want.Set(n)
+	}
+	for _, late := range []bool{false, true} {
+		labelled := connection
+		labelled.HasLabels, labelled.Labels = true, before
+		e := k.Inject(ipqtest.Packet{Conntrack: &labelled})
+		p := next(t, q)
+		if c, ok := p.Conntrack(); !ok || !c.HasLabels || c.Labels != before || !c.Labels.Has(127) || c.Labels.Has(126) {
+			t.Errorf("%+v, %v", c, ok)
+		}
+		var err error
+		if late {
+			if err := q.SetVerdict(p.ID, ipq.Accept, ipq.Changes{ConnLabels: labels}); err == nil {
+				t.Error("labels outside of their mask were taken")
+			}
+			err = q.SetVerdict(p.ID, ipq.Accept, ipq.Changes{ConnLabels: labels, ConnLabelsMask: mask})
+		} else if err = p.SetConnLabels(labels, mask); err == nil {
+			err = p.SetVerdict(ipq.Accept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := e.Result(); r.ConnLabels != want {
+			t.Errorf("labels %x, want %x", r.ConnLabels, want)
+		}
+	}
+	for _, c := range []*ipq.Conntrack{nil, &connection} {
+		e := k.Inject(ipqtest.Packet{Conntrack: c})
+		p := next(t, q)
+		if err := p.SetConnLabels(labels, mask); !errors.Is(err, ipq.ErrNoConnLabels) {
+			t.Errorf("SetConnLabels: %v", err)
+		}
+		if err := q.SetVerdict(p.ID, ipq.Accept, ipq.Changes{ConnLabelsMask: mask}); !errors.Is(err, ipq.ErrNoConnLabels) {
+			t.Errorf("SetVerdict: %v", err)
+		}
+		if err := p.SetVerdict(ipq.Accept); err != nil {
+			t.Error(err)
+		}
+		if r := e.Result(); r.Verdict != ipq.Accept {
+			t.Errorf("%+v", r)
 		}
 	}
 }

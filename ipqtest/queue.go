@@ -94,7 +94,7 @@ func (e *Entry) decide(f Fate, v ipq.Verdict) {
 	}
 	e.result.Fate, e.result.Verdict, e.result.Mark = f, v, e.packet.Mark
 	if e.packet.Conntrack != nil {
-		e.result.ConnMark = e.packet.Conntrack.Mark
+		e.result.ConnMark, e.result.ConnLabels = e.packet.Conntrack.Mark, e.packet.Conntrack.Labels
 	}
 	close(e.decided)
 }
@@ -115,16 +115,21 @@ func (q *queue) through(last uint32) int {
 }
 
 // answer carries a verdict out.
-func (e *Entry) answer(v *wire.Verdict, connmarks bool) {
+func (e *Entry) answer(v *wire.Verdict, conntrack bool) {
 	if v.SetPayload {
 		e.result.Payload = bytes.Clone(v.Payload)
 	}
 	if v.SetMark {
 		e.packet.Mark = v.Mark
 	}
-	if ct := e.packet.Conntrack; ct != nil && connmarks && v.ConnMarkMask != 0 {
+	if ct := e.packet.Conntrack; ct != nil && conntrack {
 		changed := *ct // the test's own stays as it is
 		changed.Mark = ct.Mark&^v.ConnMarkMask ^ v.ConnMark
+		if ct.HasLabels {
+			for i, m := range v.ConnLabelsMask {
+				changed.Labels[i] = ct.Labels[i]&^m ^ v.ConnLabels[i]
+			}
+		}
 		e.packet.Conntrack = &changed
 	}
 	e.decide(Answered, verdict(v.Verdict))

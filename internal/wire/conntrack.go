@@ -15,6 +15,8 @@ const (
 	attrCTID         = 12 // CTA_ID
 	attrCTZone       = 18 // CTA_ZONE
 	attrCTMarkMask   = 21 // CTA_MARK_MASK
+	attrCTLabels     = 22 // CTA_LABELS
+	attrCTLabelsMask = 23 // CTA_LABELS_MASK
 
 	attrTupleIP    = 1 // CTA_TUPLE_IP
 	attrTupleProto = 2 // CTA_TUPLE_PROTO
@@ -44,6 +46,10 @@ type Tuple struct {
 	ICMPID             uint16
 }
 
+// Labels are the bits that a connection is labelled with, as they lie in the kernel's memory: an array of C's unsigned
+// long, NF_CT_LABELS_MAX_SIZE bytes.
+type Labels [16]byte
+
 // Conntrack is what NFQA_CT says about a packet's connection, host byte order.
 type Conntrack struct {
 	Orig, Reply    Tuple
@@ -51,6 +57,9 @@ type Conntrack struct {
 	Mark, MarkMask uint32
 	Zone           uint16
 	ID             uint32
+	HasLabels      bool // the connection has room for labels
+	Labels         Labels
+	LabelsMask     Labels
 }
 
 // DecodeConntrack reads the attributes nested in NFQA_CT.
@@ -76,9 +85,30 @@ func DecodeConntrack(b []byte) (c Conntrack, err error) {
 			c.ID, err = get32(v)
 		case attrCTZone:
 			c.Zone, err = get16(v)
+		case attrCTLabels:
+			c.HasLabels, c.Labels = true, getLabels(v)
+		case attrCTLabelsMask:
+			c.LabelsMask = getLabels(v)
 		}
 		if err != nil {
 			return c, fmt.Errorf("conntrack attribute %d: %w", typ, err)
+		}
+	}
+}
+
+// getLabels takes what is there: a kernel may have room for fewer labels.
+func getLabels(b []byte) (l Labels) {
+	copy(l[:], b)
+	return l
+}
+
+// HasLabels reports whether the attributes nested in NFQA_CT say that the connection has room for labels.
+func HasLabels(b []byte) bool {
+	a := attrs{b: b}
+	for {
+		typ, _, ok := a.next()
+		if !ok || typ == attrCTLabels {
+			return ok
 		}
 	}
 }
@@ -171,6 +201,12 @@ func AppendConntrack(b []byte, c *Conntrack) []byte {
 	}
 	if c.MarkMask != 0 {
 		b = appendAttr32(b, attrCTMarkMask, c.MarkMask)
+	}
+	if c.HasLabels {
+		b = appendAttrBytes(b, attrCTLabels, c.Labels[:])
+	}
+	if c.LabelsMask != (Labels{}) {
+		b = appendAttrBytes(b, attrCTLabelsMask, c.LabelsMask[:])
 	}
 	return b
 }

@@ -149,6 +149,9 @@ func FuzzDecodeVerdict(f *testing.F) {
 		if got.ConnMarkMask == 0 {
 			got.ConnMark = 0 // a mark without a mask is never sent
 		}
+		if got.ConnLabelsMask == (wire.Labels{}) {
+			got.ConnLabels = wire.Labels{}
+		}
 		var again wire.Verdict
 		message := append(wire.AppendVerdict(nil, &got), got.Payload...)
 		if err := wire.DecodeVerdict(&again, body(t, message)); err != nil || !bytes.Equal(again.Payload, got.Payload) {
@@ -159,7 +162,7 @@ func FuzzDecodeVerdict(f *testing.F) {
 			t.Fatalf("decoded again %+v\nwant %+v", again, got)
 		}
 		batch := wire.AppendVerdictBatch(nil, got.Queue, got.Verdict, got.ID, got.SetMark, got.Mark)
-		got.ConnMark, got.ConnMarkMask, got.SetPayload = 0, 0, false
+		got = wire.Verdict{Queue: got.Queue, Verdict: got.Verdict, ID: got.ID, SetMark: got.SetMark, Mark: got.Mark}
 		if err := wire.DecodeVerdict(&again, body(t, batch)); err != nil || !reflect.DeepEqual(again, got) {
 			t.Fatalf("as a range %+v, %v\nwant %+v", again, err, got)
 		}

@@ -83,7 +83,10 @@ var goldenVerdicts = map[string]wire.Verdict{
 	"verdict-queue":        {Queue: 5, Verdict: wire.NFQueue | 0x1234<<16, ID: 4},
 	"verdict-queue-bypass": {Queue: 5, Verdict: wire.NFQueue | 65535<<16 | wire.NFQueueBypass, ID: 5},
 	"verdict-connmark":     {Queue: 5, Verdict: wire.NFAccept, ID: 6, ConnMark: 0x0a, ConnMarkMask: 0xff},
-	"verdict-payload":      {Queue: 5, Verdict: wire.NFAccept, ID: 7, SetPayload: true, Payload: []byte("fives")},
+	"verdict-labels": {Queue: 5, Verdict: wire.NFAccept, ID: 9,
+		ConnLabels:     wire.Labels{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+		ConnLabelsMask: wire.Labels{255, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255}},
+	"verdict-payload": {Queue: 5, Verdict: wire.NFAccept, ID: 7, SetPayload: true, Payload: []byte("fives")},
 	"verdict-everything": {Queue: 65535, Verdict: wire.NFAccept, ID: 8, SetMark: true, ConnMarkMask: 0xffffffff,
 		SetPayload: true, Payload: []byte("eight888")},
 	"verdict-batch":      {Queue: 5, Verdict: wire.NFAccept, ID: 64},
@@ -228,7 +231,7 @@ func TestGolden(t *testing.T) {
 	want := wire.Conntrack{
 		Orig:   wire.Tuple{Src: addr("10.7.0.2"), Dst: addr("192.0.2.7"), Proto: 6, SrcPort: 40000, DstPort: 443},
 		Reply:  wire.Tuple{Src: addr("192.0.2.7"), Dst: addr("10.7.0.2"), Proto: 6, SrcPort: 443, DstPort: 40000},
-		Status: 1 << 3, ID: 4}
+		Status: 1 << 3, ID: 4, HasLabels: true, Labels: wire.Labels{0: 1, 7: 128, 15: 1}}
 	if ct, err := wire.DecodeConntrack(p.CT); err != nil || ct != want {
 		t.Errorf("packet-conntrack-more: %+v, %v, want %+v", ct, err, want)
 	}

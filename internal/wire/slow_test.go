@@ -149,6 +149,7 @@ func slowVerdict(body []byte) (v wire.Verdict, fault bool) {
 			return v, true
 		}
 		v.ConnMark, v.ConnMarkMask = ct.Mark, ct.MarkMask
+		v.ConnLabels, v.ConnLabelsMask = ct.Labels, ct.LabelsMask
 	}
 	if b := last(list, 10); b != nil {
 		v.SetPayload, v.Payload = true, b

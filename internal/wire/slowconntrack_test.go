@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"net/netip"
+	"slices"
 
 	"ipq/internal/wire"
 )
@@ -21,6 +22,9 @@ func slowConntrack(b []byte) (c wire.Conntrack, fault bool) {
 	}
 	c.Status, c.Mark, c.ID = be32(last(list, 3)), be32(last(list, 8)), be32(last(list, 12))
 	c.Zone, c.MarkMask = be16(last(list, 18)), be32(last(list, 21))
+	copy(c.Labels[:], last(list, 22))
+	copy(c.LabelsMask[:], last(list, 23))
+	c.HasLabels = slices.ContainsFunc(list, func(a attribute) bool { return a.typ == 22 })
 	return c, false
 }
 

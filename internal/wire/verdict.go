@@ -14,7 +14,8 @@ type Verdict struct {
 	SetMark bool
 	Mark    uint32
 
-	ConnMark, ConnMarkMask uint32 // sent when the mask is not 0
+	ConnMark, ConnMarkMask     uint32 // sent when the mask is not 0
+	ConnLabels, ConnLabelsMask Labels // sent when the mask is not 0
 
 	SetPayload bool
 	Payload    []byte
@@ -30,16 +31,34 @@ func AppendVerdict(b []byte, v *Verdict) []byte {
 	if v.SetMark {
 		b = appendAttr32(b, attrMark, v.Mark)
 	}
-	if v.ConnMarkMask != 0 {
-		b = appendAttrHeader(b, attrCT|attrNested, 16)
-		b = appendAttr32(b, attrCTMark, v.ConnMark)
-		b = appendAttr32(b, attrCTMarkMask, v.ConnMarkMask)
+	if v.ConnMarkMask != 0 || v.ConnLabelsMask != (Labels{}) {
+		b = appendVerdictConntrack(b, v)
 	}
 	if !v.SetPayload {
 		return finish(b, start, 0)
 	}
 	b = appendAttrHeader(b, attrPayload, len(v.Payload))
 	return finish(b, start, len(v.Payload))
+}
+
+func appendVerdictConntrack(b []byte, v *Verdict) []byte {
+	size := 0
+	if v.ConnMarkMask != 0 {
+		size += 2 * (attrHeaderSize + 4)
+	}
+	if v.ConnLabelsMask != (Labels{}) {
+		size += 2 * (attrHeaderSize + len(Labels{}))
+	}
+	b = appendAttrHeader(b, attrCT|attrNested, size)
+	if v.ConnMarkMask != 0 {
+		b = appendAttr32(b, attrCTMark, v.ConnMark)
+		b = appendAttr32(b, attrCTMarkMask, v.ConnMarkMask)
+	}
+	if v.ConnLabelsMask != (Labels{}) {
+		b = appendAttrBytes(b, attrCTLabels, v.ConnLabels[:])
+		b = appendAttrBytes(b, attrCTLabelsMask, v.ConnLabelsMask[:])
+	}
+	return b
 }
 
 // AppendVerdictBatch appends an NFQNL_MSG_VERDICT_BATCH, which answers every packet still in the queue whose id is not
@@ -92,6 +111,7 @@ func DecodeVerdict(v *Verdict, body []byte) error {
 				return err
 			}
 			v.ConnMark, v.ConnMarkMask = ct.Mark, ct.MarkMask
+			v.ConnLabels, v.ConnLabelsMask = ct.Labels, ct.LabelsMask
 		case attrPayload:
 			v.SetPayload, v.Payload = true, val
 		}

@@ -188,6 +188,13 @@ static void verdicts(void)
 	unnest(ct);
 	end("verdict-connmark");
 
+	verdict(NFQNL_MSG_VERDICT, NF_ACCEPT, 9, 5);
+	ct = nest(NFQA_CT);
+	attr(CTA_LABELS, "\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20", 16);
+	attr(CTA_LABELS_MASK, "\377\2\3\4\5\6\7\10\11\12\13\14\15\16\17\377", 16);
+	unnest(ct);
+	end("verdict-labels");
+
 	verdict(NFQNL_MSG_VERDICT, NF_ACCEPT, 7, 5);
 	payload("fives", 5);
 	end("verdict-payload");
@@ -377,7 +384,7 @@ static void packets(void)
 	b = nest(CTA_HELP);
 	attr(CTA_HELP_NAME, "ftp", 4);
 	unnest(b);
-	attr(CTA_LABELS, NULL, 16);
+	attr(CTA_LABELS, "\1\0\0\0\0\0\0\200\0\0\0\0\0\0\0\1", 16);
 	unnest(a);
 	attr32(NFQA_CT_INFO, IP_CT_ESTABLISHED);
 	end("packet-conntrack-more");
