@@ -13,21 +13,21 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 	if q.closed.Load() {
 		return q.opError("set verdict", os.ErrClosed)
 	}
-	var judge func(uint64) error
+	var judge func(facts) error
 	if c != nil && (c.Payload != nil && !c.inPlace || c.ConnLabelsMask != (ConnLabels{})) {
-		judge = func(info uint64) error { return q.judge(c, info) }
+		judge = func(f facts) error { return q.judge(c, f) }
 	}
 	o := q.outbox
 	o.mu.Lock()
-	info, inTurn, err := uint64(0), false, error(ErrAnswered)
+	f, inTurn, err := facts{}, false, error(ErrAnswered)
 	if id.generation == q.generation {
-		info, inTurn, err = o.claim(id.seq, judge)
+		f, inTurn, err = o.claim(id.seq, judge)
 	}
 	if err != nil {
 		o.mu.Unlock()
 		return q.opError("set verdict", fmt.Errorf("packet %v: %w", id, err))
 	}
-	o.add(id.seq, info, v, c)
+	o.add(id.seq, f, v, c)
 	if inTurn && (q.serving.Load() || !o.answeredAll()) || c != nil && c.More {
 		// The batch that is being worked on sends its answers together, or the program's next answer takes this one along.
 		o.mu.Unlock()
@@ -43,23 +43,23 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 }
 
 // judge refuses changes that a packet cannot take.
-func (q *Queue) judge(c *Changes, info uint64) error {
-	if c.ConnLabelsMask != (ConnLabels{}) && info&infoLabels == 0 {
+func (q *Queue) judge(c *Changes, f facts) error {
+	if c.ConnLabelsMask != (ConnLabels{}) && f.bits&hasLabelRoom == 0 {
 		return ErrNoConnLabels
 	}
 	if c.Payload == nil || c.inPlace {
 		return nil
 	}
-	return judgePayload(c.Payload, info, c.Raw, q.sender.maxPayload())
+	return judgePayload(c.Payload, f, c.Raw, q.sender.maxPayload())
 }
 
 // answerDefault answers by Config.Default, if nobody has answered, and tells the program why.
 func (q *Queue) answerDefault(id ID, why error) {
 	o := q.outbox
 	o.mu.Lock()
-	info, _, err := o.claim(id.seq, nil)
+	f, _, err := o.claim(id.seq, nil)
 	if err == nil {
-		o.add(id.seq, info, q.cfg.Default, nil)
+		o.add(id.seq, f, q.cfg.Default, nil)
 		o.counts.defaulted++
 	}
 	o.mu.Unlock()
@@ -72,7 +72,7 @@ func (q *Queue) answerDefault(id ID, why error) {
 func (q *Queue) answerUnseen(id ID, why error) {
 	o := q.outbox
 	o.mu.Lock()
-	o.add(id.seq, 0, q.cfg.Default, nil)
+	o.add(id.seq, facts{at: q.received}, q.cfg.Default, nil)
 	o.counts.defaulted++
 	o.mu.Unlock()
 	q.guard.arm()

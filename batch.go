@@ -18,7 +18,10 @@ type Batch struct {
 	n       int
 }
 
-type entry struct{ seq, info uint64 }
+type entry struct {
+	seq   uint64
+	facts facts
+}
 
 // Len is the number of packets that the last Recv put in.
 func (b *Batch) Len() int { return b.n }

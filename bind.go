@@ -42,6 +42,7 @@ func (q *Queue) bindWith(flags Flags) error {
 	if errors.Is(err, nlsock.EBUSY) {
 		// This very socket has bound the queue before: an adopted one, or an acknowledgement that was lost. What its
 		// former owner has set and we leave at the default must not stay.
+		q.inherited.open = q.adopted
 		c.Cmd, c.Mask, c.MaxLen = 0, uint32(flagsKnown), uint32(q.cfg.maxLen())
 		err = q.request(c)
 	}

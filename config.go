@@ -81,13 +81,14 @@ func (f Flags) String() string {
 	return strings.Join(names, ",")
 }
 
-// Config says which queue to open, and how. The zero value works: queue 0, whole packets.
+// Config says which queue to open, and how. The zero value works: queue 0, whole packets. A field needs the privilege and
+// the kernel that Open needs, unless it says otherwise.
 type Config struct {
 	// Queue is the number of the queue, as in the rule that feeds it. The QUEUE target feeds queue 0.
 	Queue uint16
 
 	// Mode says whether the payload is copied. Programs that decide by metadata alone (interface, mark, owner) save
-	// little by ModeMeta: a few per cent for packets of 1,400 bytes.
+	// little by ModeMeta: a few per cent for packets of 1,400 bytes. Leave it where payloads are looked at.
 	Mode Mode
 
 	// Range is how many bytes of each packet are copied, from its IP header on; 0 means whole packets, which is also
@@ -101,14 +102,16 @@ type Config struct {
 	MaxLen uint32
 
 	// RecvBuffer is the size of the socket's receive buffer in bytes, as SO_RCVBUF counts it. 0 takes what MaxLen
-	// packets of the copy range need. With CAP_NET_ADMIN in the initial user namespace the limit net.core.rmem_max does
-	// not hold. Queue.RecvBuffer says what was granted.
+	// packets of the copy range need, which is right for most. With CAP_NET_ADMIN in the initial user namespace the limit
+	// net.core.rmem_max does not hold. Queue.RecvBuffer says what was granted.
 	RecvBuffer int
 
-	// Flags are asked for, and left out where the kernel lacks them; Queue.Flags says what was granted.
+	// Flags are asked for, and left out where the kernel lacks them; Queue.Flags says what was granted. Each flag says which
+	// kernel it requires.
 	Flags Flags
 
-	// Require are asked for, and Open fails with the names of those that the kernel lacks.
+	// Require are asked for, and Open fails with the names of those that the kernel lacks. Each flag says which kernel it
+	// requires.
 	Require Flags
 
 	// Default answers where the program does not: for a handler that panicked, timed out or returned no valid verdict,
@@ -145,15 +148,27 @@ type Config struct {
 	// missing is how many ids were skipped; 0 where that is not known. Stats has the kernel's own count.
 	OnOverrun func(missing uint64)
 
+	// OnHighWater is told, from Recv and Serve, that three quarters of the queue's length or of the socket's buffer are
+	// taken, and which share it is: soon the kernel will drop packets. It is told again when less than half was taken in
+	// between. Set MaxLen and leave RecvBuffer 0, and the two fill up together. Where the kernel's table of queues cannot
+	// be read, only the packets that the program holds count for the queue. Requires at least Linux 4.12.
+	OnHighWater func(full float64)
+
+	// OnFlush is told, from Recv and Serve, that a number of verdicts found no packet: the queue was flushed. The kernel
+	// does so to every queue of the namespace when any base chain there is deleted, as by reloading a ruleset, and to the
+	// packets of an interface that goes down. Called at most once a second; Stats.Gone counts the verdicts.
+	OnFlush func()
+
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: a name under /run/netns, or
-	// what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN. Only the socket is opened there: no thread of the
-	// program stays.
+	// what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that owns it and in the
+	// caller's own. Only the socket is opened there: no thread of the program stays.
 	Netns string
 
 	// File is an open descriptor to use instead of a new socket: a netlink socket of protocol NETLINK_NETFILTER that
 	// somebody else opened (a service manager, a privileged helper, another namespace), bound to the queue already or
 	// not, or an end of a SEQPACKET socketpair whose other end plays the kernel (package ipqtest). Open takes it over
-	// and closes it, also when it fails.
+	// and closes it, also when it fails. Packets that a former owner has received and not answered are answered by Default
+	// when the first packet is received.
 	File *os.File
 }
 

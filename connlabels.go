@@ -34,7 +34,7 @@ func labelBit(n int) (i int, bit byte) {
 // SetConnLabels makes the connection labels under mask those of labels when the handler returns a verdict. It needs
 // FlagConntrack, and fails with ErrNoConnLabels where the connection cannot be labelled. Requires at least Linux 3.9.
 func (p *Packet) SetConnLabels(labels, mask ConnLabels) error {
-	if p.info&infoLabels == 0 {
+	if p.facts.bits&hasLabelRoom == 0 {
 		return p.refuse("set connection labels", ErrNoConnLabels)
 	}
 	for i, m := range mask {

@@ -48,8 +48,15 @@
 // A Group is the same for each of its queues; its Serve and ServeEach are one at a time, Queues returns the same slice
 // each time, and its other methods are those of a Queue.
 //
+// Supervise may be called from any goroutine, once for each queue. Latency and ConnLabels are values.
+//
 // Config's functions are called from Recv, Serve and Drain, and may call everything that a handler may. A Packet and a
 // Batch belong to one goroutine at a time.
+//
+// # Mistakes
+//
+// In a build with the race detector, the buffer of a packet is overwritten when its lease has ended: what a program reads
+// of it later is rubbish, and from another goroutine a race that is reported.
 //
 // The package builds on every system; Open fails with errors.ErrUnsupported where the kernel is not Linux.
 package ipq

@@ -52,8 +52,14 @@ func (q *Queue) drain(ctx context.Context) error {
 		if err := q.flush(); err != nil {
 			return q.opError("drain", err)
 		}
-		if row, known := q.tableRow(); known && row.Waiting == 0 || !known && b.n == 0 {
+		row, known := q.tableRow()
+		switch {
+		case known && row.Waiting == 0, !known && b.n == 0:
 			return nil
+		case b.n == 0 && q.inherited.open:
+			if err := q.settleInheritance(row.IDSequence); err != nil {
+				return q.opError("drain", err)
+			}
 		}
 	}
 	return ctx.Err()

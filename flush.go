@@ -28,6 +28,10 @@ func (q *Queue) flushLocked() error {
 			return nil
 		}
 		err := q.sender.send(l, floor)
+		now := sinceEpoch()
+		for _, a := range l.arrivals {
+			q.latency.add(now-a.at, a.packets)
+		}
 		q.outbox.give(l)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package ipq
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // held is the packets that the program keeps: handed out, their turn over, and not answered. Ids come in order, so it is a
@@ -14,23 +15,30 @@ type held struct {
 }
 
 type heldPacket struct {
-	seq, info uint64
-	gap       bool
+	seq   uint64
+	facts facts
+	gap   bool
 }
 
-// What an answer must know of its packet: the mark in the upper half, and what decides whether it can take a payload.
+// facts are what an answer must know of its packet.
+type facts struct {
+	mark uint32        // the packet's own
+	bits uint32        // what decides whether it can take a change
+	at   time.Duration // when it was received, since epoch
+}
+
 const (
-	infoTruncated = 1 << iota
-	infoGSO
-	infoBridge
-	infoLabels // the connection can be labelled
+	isTruncated = 1 << iota
+	isGSO
+	isBridge
+	hasLabelRoom // its connection can be labelled
 )
 
 // len is the number of packets held.
 func (h *held) len() int { return len(h.list) - h.head - h.gaps }
 
 // add takes in a packet that is after all others.
-func (h *held) add(seq, info uint64) {
+func (h *held) add(seq uint64, f facts) {
 	if len(h.list) == cap(h.list) && h.len() < len(h.list)/2 {
 		live := h.list[:0]
 		for _, p := range h.list[h.head:] {
@@ -40,7 +48,7 @@ func (h *held) add(seq, info uint64) {
 		}
 		h.list, h.head, h.gaps = live, 0, 0
 	}
-	h.list = append(h.list, heldPacket{seq: seq, info: info})
+	h.list = append(h.list, heldPacket{seq: seq, facts: f})
 }
 
 // find returns the packet, or nil.

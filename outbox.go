@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ipq/internal/wire"
 )
@@ -40,6 +41,17 @@ type letters struct {
 	sorted  bool     // in the order of ids
 	lowest  []uint64 // if not sorted: of the answers after each, the lowest id
 	packets int      // that the answers are for
+
+	arrivals []arrival // when those were received
+}
+
+// arrived notes when a packet that is answered was received.
+func (l *letters) arrived(at time.Duration) {
+	if n := len(l.arrivals); n > 0 && l.arrivals[n-1].at == at {
+		l.arrivals[n-1].packets++
+		return
+	}
+	l.arrivals = append(l.arrivals, arrival{at, 1})
 }
 
 // An answer is for n packets with consecutive ids.
@@ -124,36 +136,36 @@ func newOutbox() *outbox {
 
 // claim finds a packet that is unanswered, and makes it answered. judge, if not nil, may refuse. inTurn says that its
 // turn is not over. mu must be held.
-func (o *outbox) claim(seq uint64, judge func(info uint64) error) (info uint64, inTurn bool, err error) {
+func (o *outbox) claim(seq uint64, judge func(facts) error) (f facts, inTurn bool, err error) {
 	if seq <= o.cursor {
 		p := o.held.find(seq)
 		if p == nil {
-			return 0, false, ErrAnswered
+			return f, false, ErrAnswered
 		}
 		if judge != nil {
-			err = judge(p.info)
+			err = judge(p.facts)
 		}
 		if err == nil {
 			o.held.remove(p)
 		}
-		return p.info, false, err
+		return p.facts, false, err
 	}
 	b := o.batch.Load()
 	if b == nil {
-		return 0, false, ErrAnswered
+		return f, false, ErrAnswered
 	}
 	i := b.index(seq)
 	if i < 0 || o.early&(1<<i) != 0 {
-		return 0, false, ErrAnswered
+		return f, false, ErrAnswered
 	}
-	info = b.entries[i].info
+	f = b.entries[i].facts
 	if judge != nil {
-		err = judge(info)
+		err = judge(f)
 	}
 	if err == nil {
 		o.early |= 1 << i
 	}
-	return info, true, err
+	return f, true, err
 }
 
 // over ends the turn of a packet, and reports whether it was answered before. Turns end in order. mu must be held.
@@ -163,14 +175,15 @@ func (o *outbox) over(seq uint64) (answered bool) {
 }
 
 // add puts an answer in. mu must be held, and the packet claimed or its turn over.
-func (o *outbox) add(seq, info uint64, v Verdict, c *Changes) {
+func (o *outbox) add(seq uint64, f facts, v Verdict, c *Changes) {
 	a := answer{seq: seq, n: 1, verdict: v.kernel(), extra: -1}
 	if c != nil && (c.MarkMask != 0 || c.Payload != nil || c.connection()) {
-		o.addChanges(&a, c, info)
+		o.addChanges(&a, c, f)
 	}
 	o.counts.add(a.verdict)
 	l := o.filling
 	l.packets++
+	l.arrived(f.at)
 	if n := len(l.answers); n > 0 {
 		last := &l.answers[n-1]
 		if last.seq+uint64(last.n) == seq && last.same(&a) {
@@ -184,10 +197,10 @@ func (o *outbox) add(seq, info uint64, v Verdict, c *Changes) {
 	l.answers = append(l.answers, a)
 }
 
-func (o *outbox) addChanges(a *answer, c *Changes, info uint64) {
+func (o *outbox) addChanges(a *answer, c *Changes, f facts) {
 	if c.MarkMask != 0 {
 		// The kernel replaces the whole mark: the bits outside the mask are the packet's own.
-		a.setMark, a.mark = true, uint32(info>>32)&^c.MarkMask|c.Mark&c.MarkMask
+		a.setMark, a.mark = true, f.mark&^c.MarkMask|c.Mark&c.MarkMask
 	}
 	if c.Payload == nil && !c.connection() {
 		return
@@ -242,7 +255,7 @@ func (o *outbox) take() (l *letters, floor uint64) {
 // give returns sent letters for reuse.
 func (o *outbox) give(l *letters) {
 	const keep = 1 << 20 // of copied payloads; more than that was a burst
-	l.answers, l.packets, l.sorted = l.answers[:0], 0, true
+	l.answers, l.arrivals, l.packets, l.sorted = l.answers[:0], l.arrivals[:0], 0, true
 	clear(l.extras)
 	l.extras = l.extras[:0]
 	if l.arena = l.arena[:0]; cap(l.arena) > keep {
@@ -254,11 +267,11 @@ func (o *outbox) give(l *letters) {
 }
 
 // rest ends the turns of the batch that was handed out last. What was not answered is held from now on; what is over
-// the bound is answered by v, and returned.
-func (o *outbox) rest(maxHeld int, v Verdict) (refused []uint64) {
+// the bound is answered by v, and returned, with how many are held.
+func (o *outbox) rest(maxHeld int, v Verdict) (refused []uint64, held int) {
 	b := o.batch.Load()
 	if b == nil {
-		return nil
+		return nil, 0
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -266,16 +279,16 @@ func (o *outbox) rest(maxHeld int, v Verdict) (refused []uint64) {
 		switch {
 		case e.seq <= o.cursor || o.over(e.seq):
 		case o.held.len() < maxHeld:
-			o.held.add(e.seq, e.info)
+			o.held.add(e.seq, e.facts)
 		default:
-			o.add(e.seq, e.info, v, nil)
+			o.add(e.seq, e.facts, v, nil)
 			o.counts.defaulted++
 			refused = append(refused, e.seq)
 		}
 	}
 	o.batch.Store(nil)
 	o.early = 0
-	return refused
+	return refused, o.held.len()
 }
 
 // answeredAll ends the turns of the batch if every packet of it is answered, so that one range verdict will do. mu must

@@ -58,7 +58,7 @@ type Packet struct {
 	queue   *Queue
 	slot    []byte // the buffer that everything above points into
 	fields  Fields
-	info    uint64 // what answers must know of the packet
+	facts   facts
 	skbInfo uint32
 	ctInfo  uint32
 	ct      []byte // the connection, as it came
@@ -156,7 +156,7 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
 // that disagree.
 func (p *Packet) SetPayload(b []byte) error {
-	if err := judgePayload(b, p.info, false, p.queue.sender.maxPayload()); err != nil {
+	if err := judgePayload(b, p.facts, false, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
 	}
 	b = p.place(b)
@@ -168,7 +168,7 @@ func (p *Packet) SetPayload(b []byte) error {
 // SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
 // truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
-	if err := judgePayload(b, p.info, true, p.queue.sender.maxPayload()); err != nil {
+	if err := judgePayload(b, p.facts, true, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
 	}
 	p.changes.Payload, p.changes.Raw = p.place(b), true
@@ -240,23 +240,23 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
 	p.HWAddr, p.L2Header, p.VLAN, p.SecurityContext = w.HWAddr, w.L2Header, VLAN{w.VLANProto, w.VLANTCI}, w.SecCtx
 	p.fields, p.skbInfo, p.ctInfo, p.ct, p.stamp = Fields(w.Fields), w.SKBInfo, w.CTInfo, w.CT, stamp{w.Sec, w.Usec}
 	p.queue, p.slot, p.changes = q, slot, Changes{}
-	p.info = uint64(p.Mark) << 32
+	p.facts = facts{mark: p.Mark, at: q.received}
 	if p.Truncated() {
-		p.info |= infoTruncated
+		p.facts.bits |= isTruncated
 	}
 	if p.GSO() {
-		p.info |= infoGSO
+		p.facts.bits |= isGSO
 	}
 	if p.Family == Bridge {
-		p.info |= infoBridge
+		p.facts.bits |= isBridge
 	}
 	if p.ct != nil && wire.HasLabels(p.ct) {
-		p.info |= infoLabels
+		p.facts.bits |= hasLabelRoom
 	}
 }
 
 // judgePayload refuses a replacement that the packet cannot take.
-func judgePayload(b []byte, info uint64, raw bool, limit int) error {
+func judgePayload(b []byte, f facts, raw bool, limit int) error {
 	switch {
 	case len(b) == 0:
 		return errors.New("the new payload is empty: use Drop to end the packet")
@@ -264,13 +264,13 @@ func judgePayload(b []byte, info uint64, raw bool, limit int) error {
 		return fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLong, len(b), wire.MaxPayload)
 	case len(b) > limit:
 		return fmt.Errorf("%w: %d bytes, the socket's send buffer takes %d: raise net.core.wmem_max", ErrTooLong, len(b), limit)
-	case info&infoGSO != 0:
+	case f.bits&isGSO != 0:
 		return fmt.Errorf("%w: open the queue without FlagGSO to change packets", ErrGSO)
 	case raw:
 		return nil
-	case info&infoTruncated != 0:
+	case f.bits&isTruncated != 0:
 		return fmt.Errorf("%w: open the queue with a larger Config.Range to change packets", ErrTruncated)
-	case info&infoBridge != 0 && !looksLikeIP(b):
+	case f.bits&isBridge != 0 && !looksLikeIP(b):
 		return nil // a bridge carries other protocols too
 	}
 	return packet.CheckLengths(b)

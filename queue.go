@@ -21,11 +21,12 @@ type Queue struct {
 	slotSize   int
 	recvBuffer int
 
-	conn   *nlsock.Conn
-	table  *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
-	outbox *outbox
-	sender sender
-	guard  guard
+	conn    *nlsock.Conn
+	adopted bool     // the socket is Config.File's
+	table   *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	outbox  *outbox
+	sender  sender
+	guard   guard
 
 	closed   atomic.Bool
 	ended    chan struct{} // closed when closed is set
@@ -34,15 +35,20 @@ type Queue struct {
 
 	// The right to read. reading is taken by Recv and Serve as a whole; readMu by whoever is in the system call, which
 	// may also be a SetMode that waits for its acknowledgement while nobody else reads.
-	reading atomic.Bool
-	readMu  sync.Mutex
-	stash   []stashed   // what came while an acknowledgement was waited for
-	last    uint64      // sequence number of the last packet received; the receive loop's alone
-	decoded wire.Packet // the message that is being looked at; the receive loop's alone
+	reading  atomic.Bool
+	readMu   sync.Mutex
+	stash    []stashed     // what came while an acknowledgement was waited for
+	last     uint64        // sequence number of the last packet received; the receive loop's alone
+	received time.Duration // when the last datagrams were received, since epoch; the receive loop's alone
+	decoded  wire.Packet   // the message that is being looked at; the receive loop's alone
 
-	requests requests
-	deadline deadline
-	tally    tally
+	inherited inheritance
+	requests  requests
+	deadline  deadline
+	tally     tally
+	latency   latencies
+	gauge     gauge
+	vanished  vanished
 }
 
 // Open binds the queue with one message that says everything, so that the queue is never seen half configured, and waits
@@ -87,7 +93,7 @@ func (q *Queue) dial() error {
 		if err != nil {
 			return fmt.Errorf("Config.File: %w", err)
 		}
-		q.conn = conn
+		q.conn, q.adopted = conn, true
 		if conn.Netlink() {
 			q.table, _ = os.Open(nlsock.QueueTable)
 		}
@@ -179,7 +185,8 @@ func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 
 // Close unbinds the queue and closes the socket, at once: answers already given are sent first, and what is still
 // waiting is dropped by the kernel. A waiting Recv or Serve returns os.ErrClosed. It never waits for a reader, and may be
-// called more than once. To lose nothing, remove the rule that feeds the queue and Drain it.
+// called more than once. To lose nothing, remove the rule that feeds the queue and Drain it. A socket that came by
+// Config.File is closed and not unbound: while another process has it open, packets wait for that process.
 func (q *Queue) Close() error {
 	if q.closed.Swap(true) {
 		return nil
@@ -189,10 +196,12 @@ func (q *Queue) Close() error {
 	q.conn.SetWriteDeadline(time.Now().Add(closePatience))
 	flushErr := q.flush()
 	q.sender.mu.Lock()
-	unbind := wire.AppendConfig(nil, wire.Config{Queue: q.cfg.Queue, Cmd: wire.CmdUnbind}, q.requests.next())
-	var v nlsock.Vector
-	v.Add(unbind)
-	sendErr := q.conn.Send(&v)
+	var sendErr error
+	if !q.adopted {
+		var v nlsock.Vector
+		v.Add(wire.AppendConfig(nil, wire.Config{Queue: q.cfg.Queue, Cmd: wire.CmdUnbind}, q.requests.next()))
+		sendErr = q.conn.Send(&v)
+	}
 	closeErr := q.conn.Close()
 	q.sender.mu.Unlock()
 	if q.table != nil {

@@ -41,17 +41,19 @@ func (q *Queue) Recv(b *Batch) error {
 	return nil
 }
 
-// settle ends the turns of the last batch.
-func (q *Queue) settle() {
-	for _, seq := range q.outbox.rest(q.cfg.MaxHeld, q.cfg.Default) {
+// settle ends the turns of the last batch, and says how many packets are held.
+func (q *Queue) settle() (held int) {
+	refused, held := q.outbox.rest(q.cfg.MaxHeld, q.cfg.Default)
+	for _, seq := range refused {
 		q.tellDefault(ID{q.generation, seq}, ErrTooManyHeld)
 	}
+	return held
 }
 
 // recv fills b with at least one packet, after the answers to those that were in it have been sent or, under load, left
 // to r. The caller has the right to read.
 func (q *Queue) recv(b *Batch, r *relay) error {
-	q.settle()
+	held := q.settle()
 	passed := r != nil && r.saturated(b.full()) && r.pass()
 	if !passed {
 		if err := q.flush(); err != nil {
@@ -59,6 +61,7 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 		}
 		q.outbox.buffersFree()
 	}
+	b.poison()
 	b.prepare(q.slotSize)
 	for b.n == 0 {
 		n, err := q.fill(b, !passed)
@@ -69,6 +72,7 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 		case err != nil:
 			return err
 		}
+		q.received = sinceEpoch()
 		for i := range n {
 			if err = q.take(b, i); err != nil {
 				break // it comes up again when the packets before it have been answered
@@ -89,6 +93,7 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 	}
 	q.tally.received.Add(uint64(b.n))
 	q.outbox.batch.Store(b)
+	q.measure(q.received, held)
 	return nil
 }
 
@@ -171,6 +176,12 @@ func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 	if skipped > 0 {
 		q.overrun(skipped)
 	}
+	if q.inherited.first == 0 {
+		if q.inherited.open {
+			q.settleInheritance(uint32(seq - 1)) // an error comes up again with the first verdict
+		}
+		q.inherited.first = seq
+	}
 	q.last = seq
 	p.fill(q, w, seq, datagram[:cap(datagram)])
 	if err != nil {
@@ -179,7 +190,7 @@ func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 		q.answerUnseen(p.ID, fmt.Errorf("the message could not be read: %w", err))
 		return
 	}
-	b.entries = append(b.entries, entry{seq, p.info})
+	b.entries = append(b.entries, entry{seq, p.facts})
 	b.n++
 }
 
@@ -208,18 +219,25 @@ func (q *Queue) replied(body []byte) {
 			})
 		}
 	case wire.TypeVerdict, wire.TypeVerdictBatch:
-		if cause != nil {
-			q.refused(ID{q.generation, extend(q.last, e.Request.Seq)}, cause)
+		if id := extend(q.last, e.Request.Seq); cause != nil && id >= q.inherited.first {
+			packets := 1
+			if e.Request.Type == wire.TypeVerdictBatch {
+				packets = flushOf // all that it was for, and those are two at least; one of them there, and it is no error
+			}
+			q.refused(ID{q.generation, id}, cause, packets)
 		}
 	}
 }
 
-// refused tells the program that the kernel did not take a verdict.
-func (q *Queue) refused(id ID, err error) {
+// refused tells the program that the kernel did not take a verdict for so many packets.
+func (q *Queue) refused(id ID, err error, packets int) {
 	switch {
 	case errors.Is(err, nlsock.ENOENT):
 		q.tally.gone.Add(1)
 		err = ErrPacketGone
+		if q.vanished.note(packets) && q.cfg.OnFlush != nil {
+			defer q.cfg.OnFlush()
+		}
 	case errors.Is(err, nlsock.EPERM), errors.Is(err, nlsock.ENODEV):
 		q.tally.verdictErrors.Add(1)
 		err = fmt.Errorf("%w: %w", ErrNotOwner, err)

@@ -129,11 +129,11 @@ func (q *Queue) finish(p *Packet, v Verdict) {
 	switch {
 	case o.over(seq): // answered before the handler returned
 	case v.final():
-		o.add(seq, p.info, v, &p.changes)
+		o.add(seq, p.facts, v, &p.changes)
 	case v == Hold && o.held.len() < q.cfg.MaxHeld:
-		o.held.add(seq, p.info)
+		o.held.add(seq, p.facts)
 	default:
-		o.add(seq, p.info, q.cfg.Default, nil)
+		o.add(seq, p.facts, q.cfg.Default, nil)
 		o.counts.defaulted++
 		if why = ErrInvalidVerdict; v == Hold {
 			why = ErrTooManyHeld

@@ -24,6 +24,8 @@ type Stats struct {
 	VerdictErrors uint64 // verdicts that the kernel refused for other reasons
 	Overruns      uint64 // times that loss was noticed while reading; see Config.OnOverrun
 
+	Latency Latency // of the packets whose verdict has been sent
+
 	SocketDrops uint64 // messages that the kernel could not put into the socket's buffer
 
 	// Kernel is the kernel's own account of the queue since it was bound. It is nil where it cannot be read: its file
@@ -57,6 +59,7 @@ func (q *Queue) Stats() Stats {
 		Open:      int(received - c.answers()),
 		Malformed: q.tally.malformed.Load(), Gone: q.tally.gone.Load(), VerdictErrors: q.tally.verdictErrors.Load(),
 		Overruns:    q.tally.overruns.Load(),
+		Latency:     q.latency.read(),
 		SocketDrops: q.conn.Drops(),
 	}
 	if row, ok := q.tableRow(); ok {

@@ -1,8 +1,8 @@
 package ipqtest_test
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"

@@ -42,6 +42,7 @@ func (c *Conn) SetSendBuffer(int) error          { return errOS }
 func (c *Conn) MaxSend() (int, error)            { return 0, errOS }
 func (c *Conn) InterfaceName(uint32) string      { return "" }
 func (c *Conn) Drops() uint64                    { return 0 }
+func (c *Conn) Backlog() (used, size int)        { return 0, 0 }
 func (r *Ring) Len() int                         { return 0 }
 func (r *Ring) Size() int                        { return 0 }
 func (r *Ring) Datagram(int) []byte              { return nil }

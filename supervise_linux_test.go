@@ -1,0 +1,101 @@
+package ipq_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ipq"
+	"ipq/internal/sandbox"
+	"ipq/internal/wire"
+	"ipq/rules"
+)
+
+// queueSocket is a descriptor of the one netfilter socket that this process has open besides those in others.
+func queueSocket(t *testing.T, others map[int]bool) (fd int) {
+	t.Helper()
+	for fd := range 1024 {
+		proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+		domain, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+		if err == nil && domain == unix.AF_NETLINK && proto == unix.NETLINK_NETFILTER && !others[fd] {
+			return fd
+		}
+	}
+	t.Fatal("no netfilter socket")
+	return -1
+}
+
+// Supervise waits for a queue that is busy, and takes it again when the kernel has unbound it.
+func TestSupervise(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	feed(t, 900, chain(rules.Output, pings))
+	ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0]}
+	others := map[int]bool{}
+	for fd := range 1024 {
+		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err == nil {
+			others[fd] = true
+		}
+	}
+	owner, err := ipq.Open(ipq.Config{Queue: 900})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, done := make(chan error, 100), make(chan error, 1)
+	go func() {
+		done <- ipq.Supervise(ctx, ipq.Config{Queue: 900}, func(*ipq.Packet) ipq.Verdict { return ipq.Accept }, func(err error) { told <- err })
+	}()
+	if err := soon(t, told, "Supervise to say that the queue is busy"); !errors.Is(err, ipq.ErrQueueBusy) {
+		t.Errorf("told %v", err)
+	}
+	if err := owner.Close(); err != nil {
+		t.Error(err)
+	}
+	answered := func(what string) {
+		t.Helper()
+		for range 100 {
+			if do(t, ping) {
+				return
+			}
+		}
+		t.Errorf("no packet passes %s", what)
+	}
+	answered("when the queue has become free")
+	for len(told) > 0 {
+		<-told
+	}
+	unbind := wire.AppendConfig(nil, wire.Config{Queue: 900, Cmd: wire.CmdUnbind}, 1<<31)
+	if err := unix.Send(queueSocket(t, others), unbind, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, told, "Supervise to notice"); !errors.Is(err, ipq.ErrNotOwner) {
+		t.Errorf("told %v", err)
+	}
+	answered("after the queue was unbound")
+	cancel()
+	if err := soon(t, done, "Supervise to end"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Supervise: %v", err)
+	}
+}
+
+// What trying again cannot mend ends Supervise.
+func TestSuperviseGivesUp(t *testing.T) {
+	for _, c := range []ipq.Config{{Range: -1}, {Netns: "/nowhere"}, {File: os.Stdin}} {
+		if c.File != nil {
+			var err error
+			if c.File, err = os.Open(os.DevNull); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := ipq.Supervise(t.Context(), c, func(*ipq.Packet) ipq.Verdict { return ipq.Accept }, func(err error) { t.Errorf("told %v", err) })
+		var op *ipq.OpError
+		if !errors.As(err, &op) {
+			t.Errorf("%v", fmt.Errorf("Supervise: %w", err))
+		}
+	}
+}
