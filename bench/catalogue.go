@@ -62,23 +62,24 @@ func experiments(packets, more int) []experiment {
 			contestants: plain(ipqReader, lnfqReader, limitReader, chifflierReader, goNfqueueReader),
 			metrics:     []metric{cpu(atMost(lnfqReader, 0.55), atMost(limitReader, 1.15)), allocations}},
 		{name: "one-queue", about: fmt.Sprintf("accept all, wall time, the generator done and the other cores free; %d packets waiting, dropped after the queue", more), run: given(drain, more),
-			contestants: plain(ipqReader, lnfqReader, limitReader, goNfqueueReader),
-			metrics:     []metric{throughput(atLeast(lnfqReader, 3.0))}},
+			contestants: append(plain(ipqReader, lnfqReader, limitReader, goNfqueueReader),
+				contestant{name: limitSplit, reader: limitReader, settings: settings{queues: 1, threads: 2}}),
+			metrics: []metric{throughput(atLeast(lnfqReader, 3.0), atLeast(limitSplit, 0.85))}},
 		{name: "flood", about: "accept all, one core generating all it can on INPUT of lo, dropped after the queue", run: flood,
 			contestants: plain(ipqReader, lnfqReader, limitReader, chifflierReader, goNfqueueReader),
-			metrics:     []metric{throughput(atLeast(lnfqReader, 1.8))}},
+			metrics:     []metric{throughput(atLeast(lnfqReader, 1.8), atLeast(limitReader, 0.88))}},
 		{name: "paced", about: "accept all, 2000 packets per second on INPUT of lo, dropped after the queue", run: given(paced, 2000),
 			contestants: plain(ipqReader, lnfqReader, limitReader, chifflierReader, goNfqueueReader),
 			metrics:     []metric{cpu(atMost(lnfqReader, 1.5))}},
 		{name: "alternate", about: "accept and drop in turn; " + waiting, run: given(drain, packets),
 			contestants: doing(alternate, plain(ipqReader, lnfqReader, limitReader, goNfqueueReader)),
-			metrics:     []metric{cpu(atMost(lnfqReader, 0.70)), allocations}},
+			metrics:     []metric{cpu(atMost(lnfqReader, 0.70), atMost(limitReader, 1.17)), allocations}},
 		{name: "mark", about: "accept with mark 1 and 2 in turn; " + waiting, run: given(drain, packets),
 			contestants: doing(mark, plain(ipqReader, lnfqReader, limitReader, goNfqueueReader)),
-			metrics:     []metric{cpu(atMost(lnfqReader, 0.70)), allocations}},
+			metrics:     []metric{cpu(atMost(lnfqReader, 0.70), atMost(limitReader, 1.17)), allocations}},
 		{name: "rewrite", about: "UDP payload rewritten, checksums right; " + waiting, run: given(drain, packets),
 			contestants: doing(rewrite, plain(ipqReader, lnfqReader, limitReader)),
-			metrics:     []metric{cpu(atMost(lnfqReader, 0.80)), allocations}},
+			metrics:     []metric{cpu(atMost(lnfqReader, 0.80), atMost(limitReader, 1.2)), allocations}},
 		{name: "hold", about: "held, accepted from two other goroutines; " + waiting, run: given(drain, packets),
 			contestants: append(doing(hold, plain(ipqReader)), plain(lnfqReader)...),
 			metrics:     []metric{cpu(), allocationsReported}},
@@ -99,7 +100,7 @@ func experiments(packets, more int) []experiment {
 			metrics:     []metric{{name: "lost", unit: "packets in all", sum: true, alone: true, bounds: []bound{atMost("", 0)}}, {name: "packets", unit: "in all", sum: true, alone: true}}},
 		{name: "tcp", about: "one TCP flow over a veth pair, MTU 1500, GSO on, queued on INPUT", run: bulk,
 			contestants: with(plain(ipqReader, noReader, lnfqReader, limitReader, goNfqueueReader), func(s *settings) { s.gso = true }),
-			metrics:     []metric{{name: "throughput", unit: "Gbit/s", bounds: []bound{atLeast("not queued", 0.95)}}}},
+			metrics:     []metric{{name: "throughput", unit: "Gbit/s", bounds: []bound{atLeast("not queued", 0.95), atLeast(limitReader, 0.95)}}}},
 		{name: "idle", about: "two seconds with nothing to do", run: idle, rounds: 3,
 			contestants: plain(ipqReader, lnfqReader, limitReader, goNfqueueReader),
 			metrics: []metric{{name: "CPU", unit: "% of a core", alone: true, bounds: []bound{atMost("", 0.1)}},
@@ -107,8 +108,14 @@ func experiments(packets, more int) []experiment {
 		{name: "two-queues", about: "two queues on two cores, balanced by address, against one; wall time; " + waiting, run: given(drain, packets),
 			contestants: oneAndTwo(ipqReader, lnfqReader, limitReader, goNfqueueReader),
 			metrics:     []metric{throughput()}},
+		{name: "emulate", about: fmt.Sprintf("accept all, one packet at a time by a program that uses libipq, served by ipq emulate; %d packets waiting, %d times, wall time, none lost", burst, packets/burst), run: given(bursts, packets),
+			contestants: plain(emulateReader, lnfqReader),
+			metrics:     []metric{throughput(atLeast(lnfqReader, 0.5)), {name: "memory", unit: "MiB resident, with the service", alone: true, bounds: []bound{atMost("", 64)}}}},
 	}
 }
+
+// limitSplit is the limit reader with a second thread, which answers.
+const limitSplit = "limit, two threads"
 
 // oneAndTwo are readers of two queues, each followed by the same of one queue.
 func oneAndTwo(readers ...string) []contestant {

@@ -106,6 +106,17 @@ func (e experiment) measure(a *arena, rounds int) ([]row, error) {
 	return rows, nil
 }
 
+// judgedAgainst leaves out all contestants but the first and a reader's.
+func (e *experiment) judgedAgainst(reader string) {
+	kept := e.contestants[:1:1]
+	for _, c := range e.contestants[1:] {
+		if c.name == reader {
+			kept = append(kept, c)
+		}
+	}
+	e.contestants = kept
+}
+
 // choose keeps the experiments named, all where none is.
 func choose(all []experiment, names []string) ([]experiment, error) {
 	if names == nil {

@@ -67,7 +67,7 @@ func parseOptions() options {
 	flag.IntVar(&o.packets, "packets", 20000, "`packets` waiting when a reader starts to drain")
 	flag.StringVar(&only, "only", "", "run these experiments only, a comma-separated `list`")
 	flag.Float64Var(&o.gate, "gate", 0, "exit 1 when a figure misses what it must be by more than this `factor`")
-	flag.StringVar(&o.against, "against", "", "with -gate, judge only the figures against this `reader`")
+	flag.StringVar(&o.against, "against", "", "run the first reader of each experiment and this `reader` only, and judge only the figures against it")
 	flag.BoolVar(&o.json, "json", false, "print JSON, with every sample, in place of the table")
 	flag.BoolVar(&o.list, "list", false, "name the experiments and exit")
 	flag.Parse()
@@ -94,6 +94,11 @@ func run(o options) (int, error) {
 	experiments, err := choose(experiments(one, many), o.only)
 	if err != nil {
 		return 0, err
+	}
+	if o.against != "" {
+		for i := range experiments {
+			experiments[i].judgedAgainst(o.against)
+		}
 	}
 	a, err := newArena()
 	if err != nil {

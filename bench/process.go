@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,9 +111,101 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
+// family lists the reader and its children.
+func (p *process) family() ([]int, error) {
+	pids := []int{p.cmd.Process.Pid}
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pids[0]))
+	if err != nil {
+		return nil, err
+	}
+	for _, task := range tasks { // a child is one of the thread that made it
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pids[0], task.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range strings.Fields(string(children)) {
+			pid, err := strconv.Atoi(child)
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// pauseFamily is pause for a reader that is several processes.
+func (p *process) pauseFamily() (resume func() error, err error) {
+	pids, err := p.family()
+	if err != nil {
+		return nil, err
+	}
+	each := func(signal unix.Signal) error {
+		for _, pid := range pids {
+			if err := unix.Kill(pid, signal); err != nil {
+				return fmt.Errorf("process %d of reader %s: %w", pid, p.name, err)
+			}
+		}
+		return nil
+	}
+	if err := each(unix.SIGSTOP); err != nil {
+		return nil, err
+	}
+	for _, pid := range pids {
+		for {
+			stopped, err := isStopped(pid)
+			if err != nil {
+				return nil, err
+			}
+			if stopped {
+				break
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+	return func() error { return each(unix.SIGCONT) }, nil
+}
+
+// isStopped reports whether every thread of a process has stopped.
+func isStopped(pid int) (bool, error) {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return false, err
+	}
+	for _, task := range tasks {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, task.Name()))
+		if err != nil {
+			return false, err
+		}
+		if _, after, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(after, "T") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // memory returns the reader's resident memory, in MiB.
-func (p *process) memory() (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *process) memory() (float64, error) { return residentMemory(p.cmd.Process.Pid) }
+
+// familyMemory is memory, with that of the reader's children.
+func (p *process) familyMemory() (float64, error) {
+	pids, err := p.family()
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for _, pid := range pids {
+		n, err := residentMemory(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func residentMemory(pid int) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -122,5 +215,5 @@ func (p *process) memory() (float64, error) {
 			return float64(kib) / 1024, nil
 		}
 	}
-	return 0, fmt.Errorf("no VmRSS of reader %s", p.name)
+	return 0, fmt.Errorf("no VmRSS of process %d", pid)
 }

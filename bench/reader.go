@@ -27,6 +27,8 @@ func runReader(words []string) error {
 		r = &ipqQueue{}
 	case goNfqueueReader:
 		r = &goNfqueue{}
+	case emulateReader:
+		return runEmulate(words[1:])
 	default:
 		return fmt.Errorf("no reader %q", words[0])
 	}

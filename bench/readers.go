@@ -51,6 +51,7 @@ func buildReaders() (*readers, error) {
 	src := filepath.Join(dir, "peers")
 	r.build(limitReader, src, "gcc", "-O2", "-o", limitReader, "limit.c", "control.c", "-lpthread")
 	r.build(lnfqReader, src, "gcc", "-O2", "-o", lnfqReader, "lnfq.c", "control.c", "-lnetfilter_queue", "-lpthread")
+	r.buildEmulate(src)
 	if err := layOutChifflier(src); err != nil {
 		r.why[chifflierReader] = err.Error()
 	} else {
@@ -65,7 +66,7 @@ func (r *readers) again(name string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(r.dir, name)
+	path := filepath.Join(r.dir, strings.ReplaceAll(name, " ", "-"))
 	r.commands[name] = []string{path, "reader", name}
 	return os.Symlink(self, path)
 }

@@ -31,6 +31,7 @@ type settings struct {
 	work     work          // "" is accept
 	allocate bool          // allocate heavily beside (Go readers)
 	busypoll time.Duration // spin for that long before blocking (ipq)
+	threads  int           // of which the second one answers (limit)
 	cores    []int         // which the reader may use; nil is all. Set by the harness, not by a word
 }
 
@@ -51,6 +52,9 @@ func (s settings) words() []string {
 	}
 	if s.allocate {
 		w = append(w, "allocate=1")
+	}
+	if s.threads > 1 {
+		w = append(w, fmt.Sprint("threads=", s.threads))
 	}
 	if s.busypoll > 0 {
 		w = append(w, fmt.Sprint("busypoll=", s.busypoll.Nanoseconds()))

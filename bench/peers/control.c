@@ -36,6 +36,7 @@ void control_parse(int argc, char **argv)
 		    sscanf(argv[i], "maxlen=%u", &settings.maxlen) == 1 ||
 		    sscanf(argv[i], "rcvbuf=%d", &settings.rcvbuf) == 1 ||
 		    sscanf(argv[i], "gso=%d", &settings.gso) == 1 ||
+		    sscanf(argv[i], "threads=%d", &settings.threads) == 1 ||
 		    sscanf(argv[i], "work=%15s", work) == 1)
 			continue;
 		fprintf(stderr, "unknown setting %s\n", argv[i]);
