@@ -55,7 +55,7 @@ func everywhere(t *testing.T, test func(t *testing.T, w world)) {
 // serve runs h until the test ends or stop is called.
 func serve(t *testing.T, q *ipq.Queue, h ipq.Handler) (stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background()) // the test's own ends before what is cleaned up in front of this
 	done := make(chan error, 1)
 	go func() { done <- q.Serve(ctx, h) }()
 	stop = sync.OnceValue(func() error {
