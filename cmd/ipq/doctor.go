@@ -86,6 +86,9 @@ func (r report) print(w io.Writer) error {
 // colors returns a function that colours a text by the state of its check, if w
 // is a terminal and its user wants that.
 func colors(w io.Writer) func(state, text string) string {
+	if o, ok := w.(*output); ok {
+		w = o.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return func(_, text string) string { return text }

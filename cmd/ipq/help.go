@@ -8,6 +8,30 @@ import (
 	"github.com/spf13/cobra"
 )
 
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "say what a command is for, and how to use it",
+		Example: "ipq help watch",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) != 0 {
+				return usageError(fmt.Errorf("there is no command %q (see ipq --help)", strings.Join(args, " ")))
+			}
+			help(about, nil)
+			return nil
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			for _, c := range cmd.Root().Commands() {
+				if len(args) == 0 && c.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
 // help prints what a person wants first: what it is for, and examples.
 func help(cmd *cobra.Command, _ []string) {
 	w := cmd.OutOrStdout()

@@ -20,7 +20,7 @@ var verbs = []struct {
 	{"See it work", []func() *cobra.Command{newTryCommand, newDoctorCommand, newBenchCommand}},
 	{"Look at packets and queues", []func() *cobra.Command{newWatchCommand, newPsCommand}},
 	{"Run programs written for ip_queue", []func() *cobra.Command{newEmulateCommand, newRunCommand}},
-	{"About this program", []func() *cobra.Command{newVersionCommand}},
+	{"About this program", []func() *cobra.Command{newVersionCommand, newManCommand, newCompletionCommand}},
 }
 
 func main() {
@@ -35,8 +35,9 @@ func main() {
 // command ends what it does in order, and has done it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
+	out := &output{w: stdout}
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	// Up to here every error is about the command line.
 	started := false
@@ -44,6 +45,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
 		err = usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
+	}
+	if err == nil {
+		err = out.failure()
 	}
 	status, message := outcome(err)
 	if message != "" {
@@ -80,9 +84,8 @@ ipq ps`,
 			root.AddCommand(cmd)
 		}
 	}
-	last := verbs[len(verbs)-1].intent
-	root.SetHelpCommandGroupID(last)
-	root.SetCompletionCommandGroupID(last)
-	root.AddCommand(newManCommand())
+	root.CompletionOptions.DisableDefaultCmd = true // we have our own
+	root.SetHelpCommand(newHelpCommand())
+	root.SetHelpCommandGroupID(verbs[len(verbs)-1].intent)
 	return root
 }

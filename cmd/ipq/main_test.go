@@ -159,7 +159,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"ps", "extra"}, 64, `"extra"`},
 		{[]string{"ps", "-o", "xml"}, 64, "want text or json"},
 		{[]string{"ps", "-o"}, 64, "needs an argument"},
-		{[]string{"man"}, 64, "arg"},
+		{[]string{"help", "nosuch"}, 64, `"nosuch"`},
+		{[]string{"help", "ps", "extra"}, 64, `"ps extra"`},
+		{[]string{"completion"}, 64, "bash, zsh, fish, powershell"},
+		{[]string{"completion", "csh"}, 64, "bash, zsh, fish, powershell"},
+		{[]string{"man"}, 64, "one directory"},
 		{[]string{"man", "/dev/null/x"}, 1, "/dev/null"},
 	} {
 		e := run(t, c.args...)
@@ -186,13 +190,65 @@ func TestHelpBeginsWithExamples(t *testing.T) {
 	}
 }
 
-// commands are the names that the help lists, but for those of the ipq.
+// What cannot be printed is no success, whoever prints it.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	sandbox.Require(t, "devfull", err == nil, "there is no /dev/full")
+	defer full.Close()
+	lines := []string{
+		"", "--help", "ps --help", "help watch", "version", "version -o json", "doctor", "watch --explain tcp",
+		"completion bash", "completion zsh", "completion fish", "completion powershell",
+	}
+	if sandbox.Available() == nil {
+		lines = append(lines, "ps", "ps -o json", "try -- true")
+	}
+	for _, line := range lines {
+		cmd := prepare(t, strings.Fields(line)...)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		cmd.Run() // what it returns, ProcessState says
+		if status := cmd.ProcessState.ExitCode(); status != 1 || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("ipq %s: status %d, want 1 and why\n%s", line, status, &stderr)
+		}
+	}
+}
+
+// Every shell can be completed, and completes what there is.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if e := run(t, "completion", shell); e.status != 0 || !strings.Contains(e.stdout, "__complete") {
+			t.Errorf("%s: status %d\n%s%s", shell, e.status, e.stdout, e.stderr)
+		}
+	}
+	for _, c := range []struct {
+		line []string
+		want string // the last one begins the word
+	}{
+		{[]string{"wa"}, "watch"},
+		{[]string{"help", "wa"}, "watch"},
+		{[]string{"completion", "z"}, "zsh"},
+		{[]string{"watch", "-o", "j"}, "json"},
+		{[]string{"watch", "--qu"}, "--queues"},
+	} {
+		if e := run(t, append([]string{"__complete"}, c.line...)...); !strings.Contains("\n"+e.stdout, "\n"+c.want) {
+			t.Errorf("%q is not completed to %s:\n%s", c.line, c.want, e.stdout)
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	sandbox.Require(t, "bash", err == nil, "the command bash reads its script")
+	cmd := program(t, bash, "-c", `source <("$0" completion bash) && complete -p ipq`, binary(t))
+	if e := wait(t, cmd); e.status != 0 || !strings.Contains(e.stdout, "__start_ipq") {
+		t.Errorf("bash: status %d\n%s%s", e.status, e.stdout, e.stderr)
+	}
+}
+
+// commands are the names that the help lists, but for help.
 func commands(t *testing.T) []string {
 	t.Helper()
 	var names []string
 	for _, line := range run(t).lines() {
 		if name, _, ok := strings.Cut(strings.TrimPrefix(line, "  "), " "); ok && strings.HasPrefix(line, "  "+name+"  ") &&
-			name != "" && name != "completion" && name != "help" && !strings.HasPrefix(name, "-") {
+			name != "" && name != "help" && !strings.HasPrefix(name, "-") {
 			names = append(names, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,10 +15,20 @@ import (
 // are made from the same texts as the help.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "write the man pages, ipq.1 and one for each command, to a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:   "man DIR",
+		Short: "write the manual pages to a directory",
+		Long: `Writes ipq.1, and a page for each command, such as ipq-watch.1. They say what
+--help says. The directory is made if it is missing.`,
+		Example: `# Install them: then "man ipq" and "man ipq-watch" work
+ipq man /usr/local/share/man/man1
+# Read one without installing it
+ipq man /tmp/ipq-man && man /tmp/ipq-man/ipq-watch.1`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("one directory to write to is needed, such as /usr/local/share/man/man1")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
@@ -37,7 +48,7 @@ func newManCommand() *cobra.Command {
 func pages(root *cobra.Command) []*cobra.Command {
 	var list []*cobra.Command
 	for _, c := range root.Commands() {
-		if c.IsAvailableCommand() && c.Name() != "completion" {
+		if c.IsAvailableCommand() && c.Name() != "help" {
 			list = append(list, c)
 		}
 	}
