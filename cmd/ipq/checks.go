@@ -68,32 +68,6 @@ func examine(ctx context.Context) report {
 	return r
 }
 
-// oldest is the first kernel whose tables go away with the process that made
-// them.
-var oldest = [2]int{5, 12}
-
-func (r *report) kernel(release string) {
-	finding := "Linux " + printable(release) + ", " + runtime.GOARCH
-	major, minor, ok := kernelVersion(release)
-	if ok && (major < oldest[0] || major == oldest[0] && minor < oldest[1]) {
-		r.add("kernel", stateFail, finding, fmt.Sprintf("upgrade to Linux %d.%d or later: before, rules do not go away with the program that made them", oldest[0], oldest[1]))
-		return
-	}
-	r.add("kernel", stateOK, finding, "")
-}
-
-// kernelVersion reads the start of a release such as "6.18.44-generic".
-func kernelVersion(release string) (major, minor int, ok bool) {
-	first, rest, _ := strings.Cut(release, ".")
-	second := rest
-	if i := strings.IndexFunc(rest, func(c rune) bool { return c < '0' || c > '9' }); i >= 0 {
-		second = rest[:i]
-	}
-	major, err1 := strconv.Atoi(first)
-	minor, err2 := strconv.Atoi(second)
-	return major, minor, err1 == nil && err2 == nil
-}
-
 func (r *report) privilege(here features) {
 	if here.Denied {
 		path, err := os.Executable()
@@ -184,23 +158,34 @@ func (r *report) queues() {
 	}
 	r.Queues = queues
 	for _, q := range queues {
-		name := "queue " + strconv.Itoa(int(q.Queue))
-		if q.Netns != "" {
-			name += " in " + printable(q.Netns)
-		}
-		owner := "of a process that is not visible from here"
-		if q.PID != 0 {
-			owner = fmt.Sprintf("of process %d (%s)", q.PID, printable(q.Name))
-		}
-		switch {
-		case q.Mode == "none":
-			r.add(name, stateNote, owner+", in mode none: the kernel drops everything that comes", "that program must set a copy mode")
-		case q.QueueDropped != 0:
-			r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because it was full", owner, q.QueueDropped), "that program must answer faster, or set a larger maximum length")
-		case q.UserDropped != 0:
-			r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because its socket's buffer was full", owner, q.UserDropped), "that program must read faster, or set a larger receive buffer")
-		default:
-			r.add(name, stateOK, owner+", nothing lost", "")
-		}
+		r.queue(q)
+	}
+}
+
+// nearlyFull is how many packets must wait for a queue to be close to its
+// length, which the kernel does not show: it is taken for the default, 1,024.
+const nearlyFull = 768
+
+func (r *report) queue(q hostQueue) {
+	name := "queue " + strconv.Itoa(int(q.Queue))
+	if q.Netns != "" {
+		name += " in " + printable(q.Netns)
+	}
+	owner := "of a process that is not visible from here"
+	if q.PID != 0 {
+		owner = fmt.Sprintf("of process %d (%s)", q.PID, printable(q.Name))
+	}
+	switch {
+	case q.Mode == "none":
+		r.add(name, stateNote, owner+", in mode none: the kernel drops everything that comes", "that program must set a copy mode")
+	case q.QueueDropped != 0:
+		r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because it was full", owner, q.QueueDropped), "that program must answer faster, or set a larger maximum length")
+	case q.UserDropped != 0:
+		r.add(name, stateNote, fmt.Sprintf("%s has lost %d packets because its socket's buffer was full", owner, q.UserDropped), "that program must read faster, or set a larger receive buffer")
+	case q.Waiting >= nearlyFull:
+		r.add(name, stateNote, fmt.Sprintf("%s: %d packets wait, and a queue is full at 1024 unless its program has set another length", owner, q.Waiting),
+			"that program must answer faster, or set a larger maximum length")
+	default:
+		r.add(name, stateOK, owner+", nothing lost", "")
 	}
 }
