@@ -89,7 +89,7 @@ func (p Plan) table(f tableFamily, name string) tableSpec {
 		if used[name]++; used[name] > 1 {
 			name = fmt.Sprintf("%s-%d", name, used[name])
 		}
-		t.chains = append(t.chains, chains(c, name, f.scope(), queue)...)
+		t.chains = append(t.chains, p.chains(c, name, f.scope(), queue)...)
 	}
 	if len(t.chains) != 0 {
 		t.chains = append(spread, t.chains...)
@@ -114,14 +114,17 @@ func spreadChains(t Target) ([]chainSpec, action) {
 
 // chains are the base chain that c is and the chains it jumps to, in a table that sees the families of scope; none when
 // the table could queue nothing.
-func chains(c Chain, name string, scope families, queue action) []chainSpec {
+func (p Plan) chains(c Chain, name string, scope families, queue action) []chainSpec {
 	matches := c.Match
 	if len(matches) == 0 {
 		matches = []Match{{}}
 	}
 	base := chainSpec{name: name, base: &c}
 	shared := common(matches)
-	base.rules = exceptions(shared, scope)
+	if p.RepeatMark != 0 {
+		base.rules = exceptions([]Match{{Mark: p.RepeatMark, MarkMask: p.RepeatMark}}, scope)
+	}
+	base.rules = append(base.rules, exceptions(shared, scope)...)
 	head := len(base.rules)
 	var list []chainSpec
 	for i, m := range matches {

@@ -32,6 +32,58 @@ func TestPlanString(t *testing.T) {
 	}
 }
 `},
+		{"repeat", `table inet ipq {
+	counter queued {
+	}
+
+	chain queue-10 {
+		counter name "queued" queue num 10 bypass
+	}
+
+	chain queue-11 {
+		counter name "queued" queue num 11 bypass
+	}
+
+	chain queue-12 {
+		counter name "queued" queue num 12 bypass
+	}
+
+	chain queue-13 {
+		counter name "queued" queue num 13 bypass
+	}
+
+	chain balance {
+		symhash mod 4 vmap { 0 : goto queue-10, 1 : goto queue-11, 2 : goto queue-12, 3 : goto queue-13 }
+	}
+
+	chain prerouting-match-1 {
+		tcp sport 22 @th,8,24 0x0-0xffffff return
+		goto balance
+	}
+
+	chain prerouting {
+		type filter hook prerouting priority -300; policy accept;
+		meta mark & 0x1000 == 0x1000 return
+		meta pkttype { broadcast, multicast } fib saddr type local return
+		meta pkttype broadcast ip saddr 0.0.0.0 rt ip nexthop 0.0.0.0-255.255.255.255 return
+		meta l4proto tcp jump prerouting-match-1
+		meta nfproto ipv6 meta l4proto udp goto balance
+	}
+
+	chain output {
+		type filter hook output priority 0; policy accept;
+		meta mark & 0x1000 == 0x1000 return
+		oifname "lo" return
+		goto balance
+	}
+
+	chain output-2 {
+		type filter hook output priority 10; policy accept;
+		meta mark & 0x1000 == 0x1000 return
+		ip saddr 10.0.0.0/8 goto balance
+	}
+}
+`},
 		{"balance", `table inet ipq {
 	counter queued {
 	}
