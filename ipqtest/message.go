@@ -3,7 +3,6 @@ package ipqtest
 import (
 	"errors"
 	"slices"
-	"syscall"
 
 	"ipq"
 	"ipq/internal/wire"
@@ -14,7 +13,6 @@ const (
 	minType     = 0x10   // NLMSG_MIN_TYPE
 	flagsEnd    = 1 << 5 // NFQA_CFG_F_MAX
 	nfgenSize   = 4
-	enotsupp    = syscall.Errno(524) // ENOTSUPP, which the kernel should not let out and does
 
 	cmdPFBind, cmdPFUnbind = 3, 4 // NFQNL_CFG_CMD_PF_BIND and PF_UNBIND, which do nothing since Linux 3.8
 )
@@ -27,17 +25,17 @@ func (k *Kernel) receive(s *socket, datagram []byte) {
 			return
 		}
 		datagram = rest
-		var errno syscall.Errno
+		var failure errno
 		if h.Flags&wire.FlagRequest != 0 && h.Type >= minType && len(body) >= nfgenSize {
-			errno = k.handle(s, h.Type, body)
+			failure = k.handle(s, h.Type, body)
 		}
-		if errno != 0 || h.Flags&wire.FlagAck != 0 {
-			s.send(wire.AppendError(nil, wire.Error{Errno: int32(errno), Request: h}))
+		if failure != 0 || h.Flags&wire.FlagAck != 0 {
+			s.send(wire.AppendError(nil, wire.Error{Errno: int32(failure), Request: h}))
 		}
 	}
 }
 
-func (k *Kernel) handle(s *socket, typ uint16, body []byte) syscall.Errno {
+func (k *Kernel) handle(s *socket, typ uint16, body []byte) errno {
 	switch typ {
 	case wire.TypeConfig:
 		return k.configure(s, body)
@@ -46,11 +44,11 @@ func (k *Kernel) handle(s *socket, typ uint16, body []byte) syscall.Errno {
 	case wire.TypePacket:
 		return enotsupp
 	}
-	return syscall.EINVAL
+	return einval
 }
 
 // configure is nfqnl_recv_config: it judges the flags first, then the owner, then the command, and applies the rest.
-func (k *Kernel) configure(s *socket, body []byte) syscall.Errno {
+func (k *Kernel) configure(s *socket, body []byte) errno {
 	c, err := wire.DecodeConfig(body)
 	switch flags := ipq.Flags(c.Flags); {
 	case err != nil:
@@ -58,32 +56,32 @@ func (k *Kernel) configure(s *socket, body []byte) syscall.Errno {
 	case c.Cmd == cmdPFBind, c.Cmd == cmdPFUnbind:
 		return 0
 	case c.Flags != 0 && c.Mask == 0:
-		return syscall.EINVAL
+		return einval
 	case c.Flags >= flagsEnd, flags&ipq.Flags(c.Mask)&k.config.Lacks != 0:
-		return syscall.EOPNOTSUPP
+		return eopnotsupp
 	}
 	q := k.queues[c.Queue]
 	if q != nil && q.owner != s {
-		return syscall.EPERM
+		return eperm
 	}
 	switch c.Cmd {
 	case 0:
 	case wire.CmdBind:
 		if q != nil {
-			return syscall.EBUSY
+			return ebusy
 		}
 		q = k.create(c.Queue, s)
 	case wire.CmdUnbind:
 		if q == nil {
-			return syscall.ENODEV
+			return enodev
 		}
 		k.destroy(c.Queue)
 		return 0
 	default:
-		return syscall.EOPNOTSUPP
+		return eopnotsupp
 	}
 	if q == nil {
-		return syscall.ENODEV
+		return enodev
 	}
 	if c.SetParams {
 		q.setMode(c.CopyMode, c.CopyRange)
@@ -109,7 +107,7 @@ func (q *queue) setMode(mode uint8, rng uint32) {
 }
 
 // answer is nfqnl_recv_verdict and nfqnl_recv_verdict_batch.
-func (k *Kernel) answer(s *socket, typ uint16, body []byte) syscall.Errno {
+func (k *Kernel) answer(s *socket, typ uint16, body []byte) errno {
 	var v wire.Verdict
 	err := wire.DecodeVerdict(&v, body)
 	q := k.queues[v.Queue]
@@ -117,11 +115,11 @@ func (k *Kernel) answer(s *socket, typ uint16, body []byte) syscall.Errno {
 	case err != nil:
 		return malformed(err)
 	case q == nil:
-		return syscall.ENODEV
+		return enodev
 	case q.owner != s:
-		return syscall.EPERM
+		return eperm
 	case v.Verdict&verdictMask > wire.NFStop, v.Verdict&verdictMask == wire.NFStolen:
-		return syscall.EINVAL
+		return einval
 	}
 	first, n := 0, 1
 	if typ == wire.TypeVerdictBatch {
@@ -134,7 +132,7 @@ func (k *Kernel) answer(s *socket, typ uint16, body []byte) syscall.Errno {
 		n = 0
 	}
 	if n == 0 {
-		return syscall.ENOENT
+		return enoent
 	}
 	for _, e := range q.waiting[first : first+n] {
 		e.answer(&v, k.config.Lacks&ipq.FlagConntrack == 0)
@@ -144,9 +142,9 @@ func (k *Kernel) answer(s *socket, typ uint16, body []byte) syscall.Errno {
 }
 
 // malformed is the errno for a message that the kernel cannot read.
-func malformed(err error) syscall.Errno {
+func malformed(err error) errno {
 	if errors.Is(err, wire.ErrShort) {
-		return syscall.ERANGE
+		return erange
 	}
-	return syscall.EINVAL
+	return einval
 }

@@ -37,5 +37,6 @@
 // iptables does the same through nft's compatibility layer (CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_TARGET_NFQUEUE), in
 // one table for IPv4 and one for IPv6. [Probe] tells which of them works.
 //
-// Requires at least Linux 5.12.
+// Requires at least Linux 5.12, on a 64-bit machine: google/nftables, which speaks to the kernel here, does not compile for
+// others.
 package rules
