@@ -40,7 +40,7 @@ type tally struct {
 	Accepted, Dropped uint64
 	Modified          uint64 // among the accepted
 	Lost              uint64
-	LostUnknown       bool // the kernel's counters could not be read
+	LostUnknown       bool // the kernel did not tell; Lost is what is known
 }
 
 func (t tally) packets() uint64 { return t.Accepted + t.Dropped + t.Lost }

@@ -25,6 +25,14 @@ type lossCount struct {
 	unseen        uint64 // passed unseen
 }
 
+// A queue that other rules feed is longer than its socket's buffer can hold messages, so that what overflows is the buffer:
+// that loss is counted for the socket, where every user may read it, and the other only in a table that is root's.
+const (
+	watchBuffer   = 4 << 20 // bytes; the kernel doubles them
+	leastMessage  = 512     // bytes that the kernel accounts for a message, at the very least
+	outsideBuffer = 4096    // packets that are received and not answered yet: far fewer
+)
+
 // openSource opens the queues, and then feeds them where that is for us to do.
 func openSource(f *filter.Filter, o watchOptions) (*source, error) {
 	c := ipq.Config{
@@ -36,6 +44,7 @@ func openSource(f *filter.Filter, o watchOptions) (*source, error) {
 		c.Range = 1024 // all headers, and names
 	}
 	if o.queues.set {
+		c.RecvBuffer, c.MaxLen = watchBuffer, watchBuffer*2/leastMessage+outsideBuffer
 		c.Queue = o.queues.first
 		g, err := ipq.OpenGroup(c, o.queues.last)
 		return &source{group: g}, err
@@ -84,21 +93,16 @@ func watchPlan(f *filter.Filter, queue uint16) rules.Plan {
 	}
 }
 
-// losses counts what was lost so far. Before the end it may be a few too low,
-// never too high: what is on its way at the moment is not lost.
-func (s *source) losses() (c lossCount, known bool) {
-	var queued, passed uint64
-	counted := false
-	if s.table != nil {
-		var err error
-		queued, err = s.table.Queued()
-		counted = err == nil
-	}
-	known = true
+// losses counts what was lost so far. Before the end it may be too low, never too high: what is on its way at the moment
+// is not lost, and where this user may not read the kernel's table, what is on its way cannot be told from what has passed.
+func (s *source) losses() (c lossCount) {
+	var passed uint64
+	known := true
 	for _, q := range s.group.Queues() {
 		stats := q.Stats()
 		if stats.Kernel == nil {
 			known = false
+			c.buffer += uint32(stats.SocketDrops) // a queue that is not ours drops nothing else: see watchBuffer
 			continue
 		}
 		c.queue += stats.Kernel.QueueDropped
@@ -106,22 +110,44 @@ func (s *source) losses() (c lossCount, known bool) {
 		// A packet that waits may have been received: counted twice, it makes the loss lower.
 		passed += stats.Received + uint64(stats.Kernel.Waiting)
 	}
-	if passed += uint64(c.queue) + uint64(c.buffer); counted && queued > passed {
+	if s.table == nil || !known {
+		return c
+	}
+	passed += uint64(c.queue) + uint64(c.buffer)
+	if queued, err := s.table.Queued(); err == nil && queued > passed {
 		c.unseen = queued - passed
 	}
-	return c, known && (counted || s.table == nil)
+	return c
 }
 
 // since returns what was lost since it was called last.
-func (s *source) since() (lossCount, bool) {
-	now, known := s.losses()
-	if !known {
-		return lossCount{}, false
-	}
+func (s *source) since() lossCount {
+	now := s.losses()
 	d := lossCount{now.queue - s.seen.queue, now.buffer - s.seen.buffer, now.unseen - min(s.seen.unseen, now.unseen)}
 	now.unseen = max(now.unseen, s.seen.unseen)
 	s.seen = now
-	return d, true
+	return d
+}
+
+// rest returns, when the queues are closed, what passed unseen and has not been shown: what our rules queued and nobody
+// received, and what was answered when nobody looked any more. Known is false when the rules' counter could not be read.
+func (s *source) rest() (c lossCount, known bool) {
+	var received, unseen uint64
+	for _, q := range s.group.Queues() {
+		stats := q.Stats()
+		received += stats.Received
+		unseen += stats.Defaulted
+	}
+	known = true
+	if s.table != nil {
+		queued, err := s.table.Queued()
+		if passed := received + uint64(s.seen.queue) + uint64(s.seen.buffer); err == nil && queued > passed {
+			unseen += queued - passed
+		}
+		known = err == nil
+	}
+	c.unseen = unseen - min(s.seen.unseen, unseen)
+	return c, known
 }
 
 // stop takes our rules out, and waits for the queues to be empty.

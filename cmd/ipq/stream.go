@@ -89,10 +89,14 @@ func (v *stream) show(q *ipq.Queue, p *ipq.Packet) {
 	v.more.Signal()
 }
 
-// lost adds the row of a loss.
-func (v *stream) lost(l loss) {
+// lost adds the row of a loss, if there is one.
+func (v *stream) lost(c lossCount) {
+	if c == (lossCount{}) {
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	l := loss{Time: time.Now(), QueueDropped: uint64(c.queue), UserDropped: uint64(c.buffer), Unseen: c.unseen}
 	v.tally.Lost += l.QueueDropped + l.UserDropped + l.Unseen
 	v.loss(l)
 }
@@ -159,16 +163,15 @@ func (v *stream) watchLosses(ctx context.Context, s *source, served chan error) 
 }
 
 // losses shows what was lost since the last time.
-func (v *stream) losses(s *source) {
-	d, known := s.since()
-	switch {
-	case !known:
-		v.mu.Lock()
-		v.tally.LostUnknown = true
-		v.mu.Unlock()
-	case d != lossCount{}:
-		v.lost(loss{Time: time.Now(), QueueDropped: uint64(d.queue), UserDropped: uint64(d.buffer), Unseen: d.unseen})
-	}
+func (v *stream) losses(s *source) { v.lost(s.since()) }
+
+// rest shows, when the queues are closed, what has not been shown of the losses.
+func (v *stream) rest(s *source) {
+	c, known := s.rest()
+	v.lost(c)
+	v.mu.Lock()
+	v.tally.LostUnknown = !known
+	v.mu.Unlock()
 }
 
 // end writes what is left, and the last line.

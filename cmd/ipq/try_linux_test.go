@@ -27,11 +27,7 @@ func requireTry(t *testing.T) {
 // asOrdinary makes root run a command as another user; an ordinary user is one.
 func asOrdinary(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
-	uids, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f := strings.Fields(string(uids)); len(f) == 3 && f[2] != "1" {
+	if secondUser(t) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	return cmd

@@ -49,8 +49,8 @@ SIGTERM: then the rules go first, and the chains when the queues are empty.
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
 none. What overflows there is dropped by the kernel, and counted as lost.
 
-The last line counts the packets shown, and those that were lost; "unknown lost"
-where this user may not read the kernel's counters.`,
+The last line counts the packets shown, and those that were lost: dropped, or
+passed unseen. Where the kernel does not tell how many, it says "unknown lost".`,
 		Example: `# Every packet of this host
 ipq watch
 # Web and name service, without looking names up
@@ -151,8 +151,10 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	} else {
 		err = errors.Join(err, stopErr)
 	}
-	v.losses(source) // all of them: nothing more comes, and nothing waits
-	return errors.Join(err, source.finish(served), v.end())
+	v.losses(source) // the counters of a queue go with it
+	err = errors.Join(err, source.finish(served))
+	v.rest(source)
+	return errors.Join(err, v.end())
 }
 
 // unableWatch gives errors of the machine or the user their exit status.

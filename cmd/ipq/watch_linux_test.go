@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"ipq/internal/sandbox"
 	"ipq/rules"
@@ -33,7 +34,14 @@ type watcher struct {
 // startWatch starts the command and returns when its rules are in.
 func startWatch(t *testing.T, args ...string) *watcher {
 	t.Helper()
+	return startWatchAs(t, nil, args...)
+}
+
+// startWatchAs starts it as a user; nil is the one that the test runs as.
+func startWatchAs(t *testing.T, user *syscall.SysProcAttr, args ...string) *watcher {
+	t.Helper()
 	w := &watcher{t: t, cmd: prepare(t, append([]string{"watch"}, args...)...), ended: make(chan struct{})}
+	w.cmd.SysProcAttr = user
 	w.cmd.Stdout = &w.stdout
 	stderr, err := w.cmd.StderrPipe()
 	if err != nil {
@@ -74,6 +82,8 @@ type shown struct {
 	Event, Hook, In, Out, Proto, Src, Dst, Verdict string
 	Queue                                          int
 	Packets, Accepted, Lost                        int
+	QueueDropped                                   int `json:"queue_dropped"`
+	UserDropped                                    int `json:"user_dropped"`
 }
 
 func read(t *testing.T, lines []string) (rows []shown, end shown) {
@@ -190,37 +200,112 @@ func TestWatchOwnQueues(t *testing.T) {
 	}
 }
 
-// A watcher that does not run must neither stop the traffic nor lose count of it.
+// A watcher that does not run must neither stop the traffic, where the rules are its own, nor lose count of it, whoever runs it.
 func TestWatchStopped(t *testing.T) {
 	sandbox.Setup(t, 1)
-	const packets = 6000 // more than wait in the queue
-	w := startWatch(t, "-o", "json", "udp", "dst", "port", "4711")
-	w.cmd.Process.Signal(syscall.SIGSTOP)
-	waitStopped(t, w.cmd.Process.Pid)
-	c, err := net.Dial("udp", "127.0.0.1:4711")
+	for who, user := range watchUsers(t) {
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, own rules %v", who, own), func(t *testing.T) {
+				packets := 6000 // more than wait in the queue
+				args := []string{"-o", "json", "udp", "dst", "port", "4711"}
+				if !own {
+					packets = 20000 // more than wait in the socket's buffer
+					args = append([]string{"--queue", "9"}, args...)
+				}
+				w := startWatchAs(t, user, args...)
+				if !own {
+					// At Input a drop is not told to the sender.
+					table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 9}, Chains: []rules.Chain{
+						{Hook: rules.Input, Match: []rules.Match{{DstPorts: []rules.PortRange{rules.Port(4711)}}}},
+					}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer table.Close()
+				}
+				w.cmd.Process.Signal(syscall.SIGSTOP)
+				waitStopped(t, w.cmd.Process.Pid)
+				s, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				for range packets {
+					if _, err := s.WriteTo([]byte("x"), s.LocalAddr()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.cmd.Process.Signal(syscall.SIGCONT)
+				rows, end := read(t, w.end(syscall.SIGINT))
+				if end.Lost == 0 || end.Accepted+end.Lost != packets || end.Packets != packets || own && end.Accepted == 0 {
+					t.Errorf("of %d packets: %+v", packets, end)
+				}
+				losses, shows := 0, 0
+				for _, r := range rows {
+					losses += r.Lost
+					if r.Event == "" {
+						shows++
+					}
+					if r.QueueDropped != 0 || own && r.UserDropped != 0 {
+						t.Errorf("a loss that cannot be: %+v", r)
+					}
+				}
+				if losses != end.Lost || shows != end.Accepted {
+					t.Errorf("the rows say %d shown and %d lost, the end %+v", shows, losses, end)
+				}
+			})
+		}
+	}
+}
+
+// watchUsers are users that can watch: one who may do all, and, where there is a second user, one who has the capability
+// and nothing else, as by setcap. The kernel's table of queues is closed to that one.
+func watchUsers(t *testing.T) map[string]*syscall.SysProcAttr {
+	t.Helper()
+	users := map[string]*syscall.SysProcAttr{"root": nil}
+	if secondUser(t) {
+		users["capable user"] = &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: 54321, Gid: 54321}, AmbientCaps: []uintptr{unix.CAP_NET_ADMIN},
+		}
+	}
+	return users
+}
+
+// secondUser reports whether another user exists here: an ordinary user has one uid only, and cannot become another.
+func secondUser(t *testing.T) bool {
+	t.Helper()
+	uids, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	sent := 0
-	for sent < packets {
-		if _, err := c.Write([]byte("x")); err == nil {
-			sent++ // an error is the refusal of an earlier one that passed
+	f := strings.Fields(string(uids))
+	return len(f) == 3 && f[2] != "1"
+}
+
+// A user who has the capability alone is told what was lost, too: a number, not that it is unknown.
+func TestWatchByACapableUser(t *testing.T) {
+	n := sandbox.Setup(t, 1)
+	sandbox.Require(t, "root", secondUser(t), "needs a second user")
+	user := watchUsers(t)["capable user"]
+	cmd := program(t, "cat", "/proc/thread-self/net/netfilter/nfnetlink_queue")
+	cmd.SysProcAttr = user
+	if e := wait(t, cmd); e.status == 0 {
+		t.Fatalf("that user reads the kernel's table: %s", e.stdout)
+	}
+	for _, args := range [][]string{{"-n", "-c", "2", "icmp"}, {"-n", "-c", "1", "--queue", "9", "icmp"}} {
+		w := startWatchAs(t, user, args...)
+		if args[3] == "--queue" {
+			table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 9}, Chains: []rules.Chain{{Hook: rules.Output}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer table.Close()
 		}
-	}
-	w.cmd.Process.Signal(syscall.SIGCONT)
-	rows, end := read(t, w.end(syscall.SIGINT))
-	if end.Lost == 0 || end.Accepted == 0 || end.Accepted+end.Lost != packets || end.Packets != packets {
-		t.Errorf("of %d packets: %+v", packets, end)
-	}
-	losses := 0
-	for _, r := range rows {
-		if r.Event == "loss" {
-			losses += r.Lost
+		exchange(t, sandbox.Exchange{Protocol: sandbox.ICMP, From: n.Router, To: n.Hosts[0]})
+		lines := w.end(0)
+		if last := lines[len(lines)-1]; last != fmt.Sprintf("%[1]s packets: %[1]s accepted, 0 dropped, 0 modified, 0 lost", args[2]) {
+			t.Errorf("watch %q ends with %q", args, last)
 		}
-	}
-	if losses != end.Lost {
-		t.Errorf("the rows say %d lost, the end %d", losses, end.Lost)
 	}
 }
 
