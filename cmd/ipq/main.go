@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
-		err = usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
+		err = usageError(fmt.Errorf("%w (%s)", err, hint(cmd, args)))
 	}
 	if err == nil {
 		err = out.failure()
@@ -72,7 +72,11 @@ ipq watch -n tcp port 80
 ipq ps`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		DisableSuggestions:         true, // hint makes them
+		SuggestionsMinimumDistance: 2,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd, nil); return nil })
 	cobra.EnableCommandSorting = false // they are in the order of verbs

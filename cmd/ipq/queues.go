@@ -51,9 +51,9 @@ func hostQueues(proc, named string) (queues []hostQueue, hidden string, err erro
 	}
 	switch {
 	case unseen != 0:
-		hidden = fmt.Sprintf("queues may be missing: %d processes could not be looked into for their network namespaces", unseen)
+		hidden = fmt.Sprintf("queues may be missing: the network namespaces of some processes could not be looked into (%d of them)", unseen)
 	case len(failures) != 0:
-		hidden = fmt.Sprintf("queues are missing: %d network namespaces could not be looked into", len(failures))
+		hidden = fmt.Sprintf("queues are missing: some network namespaces could not be looked into (%d of them)", len(failures))
 	}
 	return queues, hidden, nil
 }
