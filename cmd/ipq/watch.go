@@ -44,7 +44,8 @@ Watching does no harm. Packets that come faster than they can be looked at pass
 unseen, and are counted as lost; when nobody listens, they pass. The rules are gone
 when ipq ends, also by SIGKILL; but the kernel drops every packet that waits in any
 queue of the network namespace when a program's chains go, so end it by Ctrl-C or
-SIGTERM: then the rules go first, and the chains when the queues are empty.
+SIGTERM: then the rules go first, and the chains when all queues are empty, or after
+a second.
 
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
 none. What overflows there is dropped by the kernel, and counted as lost.

@@ -18,6 +18,7 @@ import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
+	"ipq"
 	"ipq/internal/sandbox"
 	"ipq/rules"
 )
@@ -146,8 +147,9 @@ func TestWatchFilterAndCount(t *testing.T) {
 func TestWatchersSideBySideLeaveNothing(t *testing.T) {
 	n := sandbox.Setup(t, 1)
 	killed, kept := startWatch(t, "-o", "json", "icmp"), startWatch(t, "-o", "json", "icmp")
-	if killed.ready == kept.ready {
-		t.Errorf("both watchers say %q", kept.ready)
+	// The first two that nobody has.
+	if !strings.Contains(killed.ready, "queue 60000;") || !strings.Contains(kept.ready, "queue 60001;") {
+		t.Errorf("the watchers say %q and %q", killed.ready, kept.ready)
 	}
 	if got := len(tables(t)); got != 4 && got != 2 { // for each family, or one for both
 		t.Errorf("%d tables of two watchers", got)
@@ -292,6 +294,7 @@ func TestWatchByACapableUser(t *testing.T) {
 	if e := wait(t, cmd); e.status == 0 {
 		t.Fatalf("that user reads the kernel's table: %s", e.stdout)
 	}
+	startWatchAs(t, user, "udp") // there may be two of them
 	for _, args := range [][]string{{"-n", "-c", "2", "icmp"}, {"-n", "-c", "1", "--queue", "9", "icmp"}} {
 		w := startWatchAs(t, user, args...)
 		if args[3] == "--queue" {
@@ -339,6 +342,35 @@ func TestWatchRefusals(t *testing.T) {
 	if got := run(t, "watch", "--explain", "host", "10.7.0.2", "and", "udp"); got.status != 0 ||
 		!strings.Contains(got.stdout, "rules    host 10.7.0.2 and udp") || !strings.Contains(got.stdout, "hook prerouting priority -300") {
 		t.Errorf("--explain: status %d, %s", got.status, got.stdout)
+	}
+}
+
+// A queue that another process owns is no reason to say that the machine cannot do it; a missing privilege is.
+func TestWatchUnable(t *testing.T) {
+	sandbox.RequireQueue(t)
+	q, err := ipq.Open(ipq.Config{Queue: 4714})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	for _, args := range [][]string{{"--queue", "4714"}, {"--queues", "4713-4714"}} {
+		e := run(t, append([]string{"watch"}, args...)...)
+		if e.status != 1 || e.stdout != "" || !strings.Contains(e.stderr, fmt.Sprintf("process %d", os.Getpid())) {
+			t.Errorf("watch %q: status %d\n%s%s", args, e.status, e.stdout, e.stderr)
+		}
+	}
+	for queue, args := range map[string][]string{"60000": nil, "4715": {"--queue", "4715"}} {
+		cmd := prepare(t, append([]string{"watch"}, args...)...)
+		// In a user namespace of its own it has no right over this network.
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: 0, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: 0, Size: 1}},
+		}
+		e := wait(t, cmd)
+		if e.status != 2 || e.stdout != "" || !strings.Contains(e.stderr, "open queue "+queue+": ") || !strings.Contains(e.stderr, `"ipq try" does not`) {
+			t.Errorf("watch %q without privilege: status %d\n%s%s", args, e.status, e.stdout, e.stderr)
+		}
 	}
 }
 
