@@ -125,6 +125,38 @@ func TestPsOtherNamespace(t *testing.T) {
 	}
 }
 
+// A queue in a network namespace that no process lives in is found by the name that ip-netns(8) gave it.
+func TestPsNamedNamespace(t *testing.T) {
+	sandbox.RequireQueue(t)
+	n := sandbox.Setup(t, 1)
+	var ns *os.File
+	if err := n.Hosts[0].Do(func() (err error) { ns, err = os.Open("/proc/thread-self/ns/net"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	q, err := ipq.Open(ipq.Config{Queue: 4717, Netns: ipq.NetnsOfFile(ns)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if row, ok := psRow(t, 4717); ok {
+		t.Fatalf("a process lives there: %+v", row)
+	}
+	pid := os.Getpid()
+	cmd := program(t, "sh", "-c", `
+		mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/netns && : >/run/netns/blue &&
+		mount --bind "$1" /run/netns/blue && exec "$0" ps -o json`, binary(t), fmt.Sprintf("/proc/%d/fd/%d", pid, ns.Fd()))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	e := wait(t, cmd)
+	found := false
+	for _, row := range objects[queueRow](t, e.stdout) {
+		found = found || row.Queue == 4717 && row.Netns == "blue" && row.PID == pid
+	}
+	if e.status != 0 || !found {
+		t.Errorf("status %d, want queue 4717 in blue, of process %d\n%s%s", e.status, pid, e.stdout, e.stderr)
+	}
+}
+
 // ownerOf prepares a process that owns a queue, where it is started.
 func ownerOf(t *testing.T, queue int) *exec.Cmd {
 	t.Helper()
