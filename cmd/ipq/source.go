@@ -17,6 +17,7 @@ type source struct {
 	group *ipq.Group
 	table *rules.Table // nil where other rules feed the queues
 	seen  lossCount    // losses that have been shown
+	cut   bool         // queues were closed while packets waited
 }
 
 // lossCount is how many packets were lost, by cause.
@@ -130,7 +131,7 @@ func (s *source) since() lossCount {
 }
 
 // rest returns, when the queues are closed, what passed unseen and has not been shown: what our rules queued and nobody
-// received, and what was answered when nobody looked any more. Known is false when the rules' counter could not be read.
+// received, and what was answered when nobody looked any more. Known is false when the kernel did not tell all.
 func (s *source) rest() (c lossCount, known bool) {
 	var received, unseen uint64
 	for _, q := range s.group.Queues() {
@@ -138,13 +139,13 @@ func (s *source) rest() (c lossCount, known bool) {
 		received += stats.Received
 		unseen += stats.Defaulted
 	}
-	known = true
+	known = !s.cut || s.table != nil
 	if s.table != nil {
 		queued, err := s.table.Queued()
 		if passed := received + uint64(s.seen.queue) + uint64(s.seen.buffer); err == nil && queued > passed {
 			unseen += queued - passed
 		}
-		known = err == nil
+		known = known && err == nil
 	}
 	c.unseen = unseen - min(s.seen.unseen, unseen)
 	return c, known
@@ -158,14 +159,18 @@ func (s *source) stop() error {
 	return s.table.Remove(context.Background())
 }
 
-// finish answers what waits, closes the queues, and waits for Serve to end. Rules
-// that are not ours may go on feeding them.
+// finishTimeout bounds finish where packets come faster than they can be answered.
+const finishTimeout = 5 * time.Second
+
+// finish answers what waits, closes the queues, and waits for Serve to end. Rules that are not ours may go on feeding them:
+// what the kernel then dropped with a queue is in no counter.
 func (s *source) finish(served chan error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	err := s.group.Drain(ctx)
 	<-served
 	if errors.Is(err, context.DeadlineExceeded) {
+		s.cut = true
 		return nil
 	}
 	return err
