@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -96,6 +97,7 @@ func (e experiment) measure(a *arena, rounds int) ([]row, error) {
 			for _, b := range m.bounds {
 				if b.against == c.name || b.against == "" && i == 0 {
 					r.bound, r.MustBe = &b, b.String()
+					r.Limit = e.limit(b, m.name, samples)
 				}
 			}
 			if r.NotMeasured != "" || len(r.Samples) > 0 {
@@ -106,11 +108,34 @@ func (e experiment) measure(a *arena, rounds int) ([]row, error) {
 	return rows, nil
 }
 
-// judgedAgainst leaves out all contestants but the first and a reader's.
-func (e *experiment) judgedAgainst(reader string) {
+// limit is what the limit reader has of a bound against another one, the better of the two where it runs with two threads
+// as well; 0 where it does not run, or where the bound is against it.
+func (e experiment) limit(b bound, metric string, samples map[string][]values) (best float64) {
+	if b.against == "" || isLimit(b.against) {
+		return 0
+	}
+	for _, c := range e.contestants {
+		if !isLimit(c.name) {
+			continue
+		}
+		ratios := pairRatios(column(samples[c.name], metric), column(samples[b.against], metric))
+		if len(ratios) == 0 {
+			continue
+		}
+		if m := median(ratios); best == 0 || b.atMost == (m < best) {
+			best = m
+		}
+	}
+	return best
+}
+
+func isLimit(contestant string) bool { return contestant == limitReader || contestant == limitSplit }
+
+// keep leaves out the contestants, except the first, that are not of one of these readers.
+func (e *experiment) keep(readers []string) {
 	kept := e.contestants[:1:1]
 	for _, c := range e.contestants[1:] {
-		if c.name == reader {
+		if c.reader == noReader || slices.Contains(readers, c.reader) {
 			kept = append(kept, c)
 		}
 	}

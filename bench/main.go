@@ -55,24 +55,27 @@ type options struct {
 	packets int
 	only    []string
 	gate    float64
-	against string
+	readers []string
 	json    bool
 	list    bool
 }
 
 func parseOptions() options {
 	var o options
-	var only string
+	var only, readers string
 	flag.IntVar(&o.pairs, "pairs", 9, "`rounds` of each experiment; in a round every reader runs once")
 	flag.IntVar(&o.packets, "packets", 20000, "`packets` waiting when a reader starts to drain")
 	flag.StringVar(&only, "only", "", "run these experiments only, a comma-separated `list`")
 	flag.Float64Var(&o.gate, "gate", 0, "exit 1 when a figure misses what it must be by more than this `factor`")
-	flag.StringVar(&o.against, "against", "", "run the first reader of each experiment and this `reader` only, and judge only the figures against it")
+	flag.StringVar(&readers, "readers", "", "beside the first reader of each experiment run these only, a comma-separated `list`")
 	flag.BoolVar(&o.json, "json", false, "print JSON, with every sample, in place of the table")
 	flag.BoolVar(&o.list, "list", false, "name the experiments and exit")
 	flag.Parse()
 	if only != "" {
 		o.only = strings.Split(only, ",")
+	}
+	if readers != "" {
+		o.readers = strings.Split(readers, ",")
 	}
 	if flag.NArg() > 0 || o.pairs < 1 || o.packets < 100 || (o.gate != 0 && o.gate < 1) {
 		flag.Usage()
@@ -95,9 +98,9 @@ func run(o options) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if o.against != "" {
+	if o.readers != nil {
 		for i := range experiments {
-			experiments[i].judgedAgainst(o.against)
+			experiments[i].keep(o.readers)
 		}
 	}
 	a, err := newArena()
@@ -121,5 +124,5 @@ func run(o options) (int, error) {
 	if err != nil || o.gate == 0 {
 		return 0, err
 	}
-	return r.gate(os.Stderr, o.gate, o.against), nil
+	return r.gate(os.Stderr, o.gate), nil
 }

@@ -17,10 +17,10 @@ func sample() *report {
 
 func TestGate(t *testing.T) {
 	var out strings.Builder
-	if code := sample().gate(&out, 1, ""); code != 1 {
+	if code := sample().gate(&out, 1); code != 1 {
 		t.Errorf("a ratio of 0.6 passed a bound of 0.5: %s", &out)
 	}
-	if code := sample().gate(&out, 1.25, ""); code != 0 {
+	if code := sample().gate(&out, 1.25); code != 0 {
 		t.Errorf("a ratio of 0.6 missed a bound of 0.5 widened by 1.25: %s", &out)
 	}
 	if !strings.Contains(out.String(), "1 not measured") {
@@ -28,8 +28,28 @@ func TestGate(t *testing.T) {
 	}
 	r := sample()
 	r.Rows = r.Rows[2:]
-	if code := r.gate(&out, 1.25, ""); code != 1 {
+	if code := r.gate(&out, 1.25); code != 1 {
 		t.Error("a gate that judged nothing passed")
+	}
+}
+
+// What the limit reader misses as well is told, and not held against the library.
+func TestGateBeyondTheLimit(t *testing.T) {
+	for limit, code := range map[float64]int{0.45: 1, 0.55: 0} {
+		r := sample()
+		least := atLeast("limit", 2)
+		r.Rows[1].Limit = limit
+		r.Rows = append(r.Rows, row{Experiment: "e", Metric: "throughput", Reader: "limit", Ratio: 3, bound: &least})
+		var out strings.Builder
+		if got := r.gate(&out, 1); got != code {
+			t.Errorf("the limit reader has %g of a bound of 0.5: exit code %d, want %d\n%s", limit, got, code, &out)
+		}
+		if err := r.writeTable(&out); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "beyond the limit reader's 0.55"); got != (code == 0) {
+			t.Errorf("the limit reader has %g of a bound of 0.5:\n%s", limit, &out)
+		}
 	}
 }
 
