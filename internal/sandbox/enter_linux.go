@@ -33,8 +33,9 @@ const reasonFD = 3
 // Enter returns nil inside a sandbox that is new and empty, with lo up. It gets
 // there by executing the program again, so everything that the program did
 // before Enter is done twice, and a caller that was outside never returns: it
-// waits and exits with the status of the one inside. Both are killed when their
-// parent dies, and SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on.
+// waits, and ends as the one inside does, by the same signal too. Both are killed
+// when their parent dies, and SIGTERM, SIGHUP, SIGINT and SIGQUIT are passed on;
+// the last two not in the foreground of a terminal, which sends them to both.
 //
 // Where namespaces are forbidden Enter returns an error that says so and what
 // to change; the program is then where it was. Call it once, early, from the
@@ -102,7 +103,7 @@ func enterNet(stage, outside string) error {
 	return nil
 }
 
-// enterUser starts the program in a new user namespace, waits for it, and exits
+// enterUser starts the program in a new user namespace, waits for it, and ends
 // as it did. It returns only when the program could not get inside.
 func enterUser(outside string) error {
 	read, write, err := os.Pipe()
@@ -138,6 +139,9 @@ func enterUser(outside string) error {
 	}
 	go func() {
 		for s := range signals {
+			if (s == unix.SIGINT || s == unix.SIGQUIT) && foreground() {
+				continue
+			}
 			cmd.Process.Signal(s)
 		}
 	}()
@@ -151,7 +155,7 @@ func enterUser(outside string) error {
 	}
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
-		os.Exit(128 + int(status.Signal())) // as a shell reports it
+		die(status.Signal())
 	}
 	os.Exit(status.ExitStatus())
 	return nil

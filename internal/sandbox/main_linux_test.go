@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ipq/internal/sandbox"
 )
@@ -47,8 +50,8 @@ func (c child) Run() int {
 		fmt.Println(ns, os.Args[1:])
 	case "exit":
 		return 7
-	case "kill":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "kill": // by a program without Go's handlers
+		fmt.Println(syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -$0 $$", os.Args[1]}, nil))
 	case "cat":
 		io.Copy(os.Stdout, os.Stdin)
 	case "leak":
@@ -56,13 +59,24 @@ func (c child) Run() int {
 		go func() { select {} }()
 	case "signal":
 		s := make(chan os.Signal, 1)
-		signal.Notify(s, syscall.SIGTERM)
+		signal.Notify(s, syscall.SIGTERM, syscall.SIGINT)
 		fmt.Println("ready")
 		<-s
 		return 42
 	case "hang":
 		fmt.Println("ready")
 		select {}
+	case "interrupts":
+		s := make(chan os.Signal, 16)
+		signal.Notify(s, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+		fmt.Println("ready")
+		for {
+			got := <-s
+			fmt.Println(got)
+			if got == syscall.SIGTERM {
+				return 0
+			}
+		}
 	}
 	return 0
 }
@@ -144,22 +158,25 @@ func TestMainAsOrdinaryUser(t *testing.T) {
 		wantExit(t, ordinary(t, "exit").Run(), 7)
 	})
 	t.Run("killed", func(t *testing.T) {
-		err := ordinary(t, "kill").Run()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		// Root has no process between.
-		if code := exit.ExitCode(); code != 128+9 && code != -1 {
-			t.Errorf("exit status %d of a program that was killed", code)
+		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGSEGV, syscall.SIGABRT} {
+			cmd := ordinary(t, "kill")
+			cmd.Args = append(cmd.Args, fmt.Sprint(int(signal)))
+			cmd.Run() // what it returns, ProcessState says
+			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != signal || status.CoreDump() {
+				t.Errorf("a program that ended by %v is seen to end with %#x", signal, status)
+			}
 		}
 	})
 	for _, c := range []struct {
 		mode   string
 		signal os.Signal
-	}{{"signal", syscall.SIGTERM}, {"hang", syscall.SIGKILL}} {
+	}{{"signal", syscall.SIGTERM}, {"signal", syscall.SIGINT}, {"hang", syscall.SIGKILL}} {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			cmd := ordinary(t, c.mode)
+			if cmd.SysProcAttr == nil {
+				cmd.SysProcAttr = &syscall.SysProcAttr{}
+			}
+			cmd.SysProcAttr.Setpgid = true // SIGINT is not passed on in the foreground of a terminal
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -187,11 +204,69 @@ func TestMainAsOrdinaryUser(t *testing.T) {
 				cmd.Process.Kill()
 			}
 			err = cmd.Wait()
-			if c.signal == syscall.SIGTERM {
+			if c.mode == "signal" {
 				wantExit(t, err, 42)
 			}
 		})
 	}
+}
+
+// TestTerminalSignals types ^C and ^\: the process inside, which the terminal has
+// in its foreground group like the one outside, must get each of them once.
+func TestTerminalSignals(t *testing.T) {
+	keyboard, terminal := openTerminal(t)
+	cmd := start(t, "interrupts")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if mapped("/proc/self/uid_map", 65534) {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	terminal.Close()
+	screen := bufio.NewReader(keyboard)
+	shows := func(want string) {
+		t.Helper()
+		timer := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		defer timer.Stop()
+		got, err := screen.ReadString('\n')
+		got = strings.NewReplacer("^C", "", "^\\", "", "\r\n", "").Replace(got) // the echo, and the line's end
+		if got != want {
+			t.Fatalf("the terminal shows %q, %v, want %q", got, err, want)
+		}
+	}
+	shows("ready")
+	fmt.Fprint(keyboard, "\x03")
+	shows("interrupt")
+	fmt.Fprint(keyboard, "\x1c")
+	shows("quit")
+	// What is passed on comes in order, so before this one.
+	cmd.Process.Signal(syscall.SIGTERM)
+	shows("terminated")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// openTerminal returns both ends of a new pseudo-terminal.
+func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	sandbox.Require(t, "pty", err == nil, fmt.Sprint("the test types on a terminal: ", err))
+	t.Cleanup(func() { keyboard.Close() })
+	fd := int(keyboard.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	sandbox.Require(t, "pty", err == nil, fmt.Sprint("the test types on a terminal: ", err))
+	t.Cleanup(func() { terminal.Close() })
+	return keyboard, terminal
 }
 
 // mapped reports whether a user namespace has a uid.
