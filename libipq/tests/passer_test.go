@@ -4,6 +4,7 @@ package tests_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,51 +14,75 @@ import (
 	"ipq/ipqueue"
 )
 
-// The example program of the manual page, unmodified: ping passes through it,
-// and does not when it is stopped.
-func TestPasser(t *testing.T) {
-	everyWay(t, func(t *testing.T, s *starter) {
-		n := sandbox.Setup(t, 1)
-		const rule = " OUTPUT -p icmp -j QUEUE"
-		if err := iptables("iptables-legacy", "-A"+rule); err != nil {
+// pings has pings pass through a program that accepts everything, and that says
+// nothing when it is ready. None passes when the program has been stopped.
+func pings(t *testing.T, p *process) {
+	n := sandbox.Setup(t, 1)
+	const rule = " OUTPUT -p icmp -j QUEUE"
+	if err := iptables("iptables-legacy", "-A"+rule); err != nil {
+		t.Fatal(err)
+	}
+	defer iptables("iptables-legacy", "-D"+rule)
+	answered := func(timeout time.Duration) bool {
+		t.Helper()
+		ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: n.Router, To: n.Hosts[0], Name: "ping", Timeout: timeout}
+		r, err := ping.Do()
+		if err != nil {
 			t.Fatal(err)
 		}
-		defer iptables("iptables-legacy", "-D"+rule)
-		answered := func(timeout time.Duration) bool {
-			t.Helper()
-			ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: n.Router, To: n.Hosts[0], Name: "ping", Timeout: timeout}
-			r, err := ping.Do()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r.Answered
+		return r.Answered
+	}
+	const soon, patience = 200 * time.Millisecond, 10 * time.Second
+	for deadline := time.Now().Add(patience); !answered(soon); {
+		if time.Now().After(deadline) {
+			t.Fatal("no ping passes through the program")
 		}
-		const soon, patience = 200 * time.Millisecond, 10 * time.Second
-		if answered(soon) {
-			t.Fatal("a ping is answered that nobody let through")
+	}
+	for range 20 {
+		if !answered(patience) {
+			t.Fatal("a ping is lost")
 		}
-		p := s.start(t, "testdata/passer.c", passerFlags)
-		// It says nothing when it is ready.
-		for deadline := time.Now().Add(patience); !answered(soon); {
-			if time.Now().After(deadline) {
-				t.Fatal("no ping passes through the passer")
-			}
-		}
-		for range 20 {
-			if !answered(patience) {
-				t.Fatal("a ping is lost")
-			}
-		}
-		p.cmd.Process.Signal(syscall.SIGTERM)
-		p.exits(-1)
-		if answered(soon) {
-			t.Fatal("a ping is answered after the passer has ended")
-		}
-	})
+	}
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.exits(-1)
+	if answered(soon) {
+		t.Fatal("a ping is answered after the program has ended")
+	}
 }
 
-// It calls exit without a declaration, as one could.
-var passerFlags = []string{"-std=gnu89", "-w"}
+// The example program of our manual page works as it is printed there.
+func TestManualExample(t *testing.T) {
+	source := filepath.Join(buildDir, "example.c")
+	if err := os.WriteFile(source, []byte(manualExample(t)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("compiles", func(t *testing.T) {
+		for _, compiler := range []string{"gcc", "clang"} {
+			requireCompiler(t, compiler)
+			out, err := output(compiler, "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-I../include", "-fsyntax-only", source)
+			if err != nil || out != "" {
+				t.Errorf("%v%s", err, out)
+			}
+		}
+	})
+	everyWay(t, func(t *testing.T, s *starter) { pings(t, s.start(t, source, nil)) })
+}
+
+// manualExample is the first literal text of the section.
+func manualExample(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../man/libipq.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(b), "\n.Sh EXAMPLES\n")
+	_, text, _ := strings.Cut(section, "\n.Bd -literal -offset indent\n")
+	text, _, ok := strings.Cut(text, "\n.Ed\n")
+	if !ok {
+		t.Fatal("there is no example in the manual page")
+	}
+	return strings.ReplaceAll(text, `\e`, `\`) + "\n"
+}
 
 // What the passer says when things are not as they should be.
 func TestPasserComplains(t *testing.T) {
@@ -67,7 +92,7 @@ func TestPasserComplains(t *testing.T) {
 	s := &starter{target: x}
 	say := func(t *testing.T, want string) {
 		t.Helper()
-		p := s.start(t, "testdata/passer.c", passerFlags)
+		p := s.start(t, "programs/passer.c", passerFlags)
 		p.says(want)
 		p.exits(1)
 	}
@@ -86,8 +111,8 @@ func TestPasserComplains(t *testing.T) {
 	t.Run("busy", func(t *testing.T) {
 		first := s.start(t, "programs/select.c", nil)
 		first.says("ready")
-		second := s.start(t, "testdata/passer.c", passerFlags)
-		second.says("Received error message 16")
+		second := s.start(t, "programs/passer.c", passerFlags)
+		second.says("error 16")
 		second.cmd.Process.Kill()
 		second.exits(-1)
 		first.cmd.Process.Kill()
