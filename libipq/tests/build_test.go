@@ -14,6 +14,7 @@ import (
 
 // The library compiles in every dialect without a word.
 func TestBuild(t *testing.T) {
+	madeOf(t, "..", "../src", "../include/libipq", "../include/linux/netfilter_ipv4")
 	for _, compiler := range []string{"gcc", "clang"} {
 		for _, word := range []string{"-m64", "-m32"} {
 			t.Run(compiler+" "+word, func(t *testing.T) {

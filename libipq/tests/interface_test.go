@@ -18,6 +18,7 @@ import (
 // The library's own check, which compares every string, return value, errno and
 // byte, as compiled in many ways.
 func TestInterface(t *testing.T) {
+	madeOf(t, "../src", "../include/libipq", "../include/linux/netfilter_ipv4", "interface")
 	for _, c := range []struct {
 		compiler string
 		flags    string
