@@ -112,6 +112,10 @@ static int wait_readable(int fd, int timeout)
 	struct timeval tv;
 	fd_set set;
 
+	if (fd < 0) {
+		errno = EBADF; /* select would write beyond the set, poll not mind it */
+		return -1;
+	}
 	if (timeout < 0)
 		timeout = 0;
 	if (fd < FD_SETSIZE) {

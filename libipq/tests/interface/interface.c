@@ -250,7 +250,7 @@ static void receiving(void)
 {
 	struct ipq_handle h;
 	unsigned char buf[512], out[512];
-	int other;
+	int other, timeout;
 
 	memset(out, 0, sizeof out);
 	make_handle(&h, &other, 0);
@@ -317,6 +317,12 @@ static void receiving(void)
 	EXPECT(ipq_read(&h, buf, sizeof buf, -1) == -1);
 	EXPECT(errno == EBADF);
 	EXPECT_ERROR("Failed to receive netlink message");
+	h.fd = -1;
+	for (timeout = -1; timeout <= 1; timeout++) {
+		errno = UNTOUCHED;
+		EXPECT(ipq_read(&h, buf, sizeof buf, timeout) == -1);
+		EXPECT(errno == EBADF);
+	}
 }
 
 static void strangers(void)
