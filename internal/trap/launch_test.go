@@ -101,6 +101,14 @@ func TestSurroundings(t *testing.T) {
 	})
 }
 
+// TestNoNewPrivileges: a set-user-id program must not be what an ordinary user
+// can deceive.
+func TestNoNewPrivileges(t *testing.T) {
+	if got, status := run(t, "grep", "NoNewPrivs", "/proc/self/status"); got != "NoNewPrivs:\t1\n" || status != 0 {
+		t.Errorf("status %#x, %q", status, got)
+	}
+}
+
 // TestNative checks that calls on other sockets are answered by the kernel.
 func TestNative(t *testing.T) {
 	each(t, func(t *testing.T, client string, bits int) {

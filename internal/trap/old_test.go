@@ -4,6 +4,7 @@ package trap_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ var builds = []struct {
 
 // TestOld runs a C program through what old programs do around their handle.
 func TestOld(t *testing.T) {
+	os.ReadFile("testdata/old.c") // a cached result ends with it
 	gcc, err := exec.LookPath("gcc")
 	sandbox.Require(t, "gcc", err == nil, "the program is built with it")
 	for _, build := range builds {
@@ -61,6 +63,8 @@ func testOld(t *testing.T, program string, bits int) {
 		{"both", fmt.Sprintf("four (family 2, %[1]d bits) %[2]s\nsix (family 10, %[1]d bits) %[2]s\nbind: errno 98\n", bits, peer), 1},
 		{"reopen", fmt.Sprintf("again (family 2, %d bits) %s\n", bits, peer), 0},
 		{"threads", "joined\n", 0},
+		{"apart", fmt.Sprintf("apart (family 2, %d bits) %s\njoined, no descriptor is left: 1\n", bits, peer), 0},
+		{"vfork", fmt.Sprintf("parent (family 2, %d bits) %s\n", bits, peer), 0},
 		{"signals", "no descriptor is left: 1\n", 0},
 	} {
 		t.Run(tt.scenario, func(t *testing.T) {

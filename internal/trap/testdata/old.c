@@ -2,8 +2,10 @@
  * A C program as old as ip_queue, for the tests of package trap: what old
  * programs do around their handle. It prints what happened, a line each.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +82,16 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+/* A thread whose descriptors are its own: its 3 may be another than ours. */
+static void *apart(void *arg)
+{
+	(void)arg;
+	if (unshare(CLONE_FILES) < 0)
+		return "unshare";
+	exchange(create_handle(NETLINK_FIREWALL, 77), "apart");
+	return NULL;
+}
+
 static volatile sig_atomic_t alarms;
 
 static void count(int sig)
@@ -141,6 +153,24 @@ int main(int argc, char **argv)
 				printf("thread %u: %s\n", (unsigned int)i, (char *)failure);
 		}
 		printf("joined\n");
+	} else if (strcmp(scenario, "apart") == 0) {
+		pthread_t other;
+		void *failure;
+
+		fd = dup(0);
+		pthread_create(&other, NULL, apart, NULL);
+		pthread_join(other, &failure);
+		printf("%s, no descriptor is left: %d\n", failure ? (char *)failure : "joined", dup(0) == fd + 1);
+	} else if (strcmp(scenario, "vfork") == 0) {
+		pid_t child = vfork();
+
+		if (child == 0) { /* in its parent's memory */
+			create_handle(NETLINK_FIREWALL, getpid());
+			_exit(5);
+		}
+		if (child < 0 || waitpid(child, &status, 0) != child || status != 5 << 8)
+			printf("vfork: status %#x\n", status);
+		exchange(create_handle(NETLINK_FIREWALL, getpid()), "parent");
 	} else if (strcmp(scenario, "signals") == 0) {
 		/* A signal handler in the middle of a call must not show. */
 		struct sigaction action;
