@@ -14,9 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// environment tells an execution how far it is: "STAGE NAMESPACE", where
+// environment tells an execution how far it is: "STAGE NAMESPACE REASON", where
 // NAMESPACE is the network namespace that the first execution was started in.
-// The commands that run in a sandbox see stage "inside".
+// The commands that run in a sandbox see "inside NAMESPACE".
+//
+// REASON, of stageUser and stageNet, is a descriptor: there an inner execution
+// writes why it cannot go on; closed with nothing written, all is well. The first
+// execution reads the other end. It has a number that the caller had no use for.
 const environment = "IPQ_SANDBOX"
 
 const (
@@ -25,10 +29,6 @@ const (
 	stageRoot   = "root"   // in the new network namespace, no user namespace was needed
 	stageInside = "inside" // checked and ready
 )
-
-// reasonFD is where an inner execution writes why it cannot go on; closed with
-// nothing written, all is well. The first execution reads the other end.
-const reasonFD = 3
 
 // Enter returns nil inside a sandbox that is new and empty, with lo up. It gets
 // there by executing the program again, so everything that the program did
@@ -43,15 +43,15 @@ const reasonFD = 3
 //
 // Requires at least Linux 3.8.
 func Enter() error {
-	stage, outside, _ := strings.Cut(os.Getenv(environment), " ")
+	stage, outside, reason := position()
 	switch stage {
 	case stageUser:
-		fail(enterNet(stageNet, outside))
+		fail(reason, enterNet(stageNet, fmt.Sprint(outside, " ", reason)))
 	case stageNet:
 		if err := arrive(outside); err != nil {
-			fail(err)
+			fail(reason, err)
 		}
-		unix.Close(reasonFD)
+		unix.Close(reason)
 		errUnavailable = nil
 	case stageRoot:
 		if err := arrive(outside); err != nil {
@@ -63,6 +63,13 @@ func Enter() error {
 		errUnavailable = leave()
 	}
 	return errUnavailable
+}
+
+// position reads environment.
+func position() (stage, outside string, reason int) {
+	reason = -1
+	fmt.Sscan(os.Getenv(environment), &stage, &outside, &reason) // as much as there is
+	return stage, outside, reason
 }
 
 // leave starts the executions inside. It returns only when they cannot be.
@@ -81,8 +88,8 @@ func leave() error {
 }
 
 // enterNet moves this thread into a new network namespace and executes the
-// program there. Its other threads, all still outside, end with the execution.
-func enterNet(stage, outside string) error {
+// program there, with the rest of its environment. Its other threads, all still outside, end with the execution.
+func enterNet(stage, rest string) error {
 	// Never unlocked: on failure the thread must not be used again.
 	runtime.LockOSThread()
 	if stage == stageNet {
@@ -95,7 +102,7 @@ func enterNet(stage, outside string) error {
 		runtime.UnlockOSThread() // nothing has changed
 		return fmt.Errorf("unshare(CLONE_NEWNET): %w", err)
 	}
-	err := syscall.Exec(executable(), os.Args, environ(stage, outside))
+	err := syscall.Exec(executable(), os.Args, environ(stage, rest))
 	// This thread is in a namespace of its own now, and the main goroutine
 	// with it. Nobody may mistake that for the caller's.
 	fmt.Fprintf(os.Stderr, "sandbox: execute %s again: %v\n", executable(), err)
@@ -111,14 +118,18 @@ func enterUser(outside string) error {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	defer read.Close()
+	reason, err := unix.FcntlInt(write.Fd(), unix.F_DUPFD, 0) // which the execution leaves open
+	write.Close()
+	if err != nil {
+		return fmt.Errorf("sandbox: duplicate a pipe: %w", err)
+	}
 	cmd := &exec.Cmd{
-		Path:       executable(),
-		Args:       os.Args,
-		Env:        environ(stageUser, outside),
-		Stdin:      os.Stdin,
-		Stdout:     os.Stdout,
-		Stderr:     os.Stderr,
-		ExtraFiles: []*os.File{write}, // becomes reasonFD
+		Path:   executable(),
+		Args:   os.Args,
+		Env:    environ(stageUser, fmt.Sprint(outside, " ", reason)),
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
 		SysProcAttr: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
@@ -131,7 +142,7 @@ func enterUser(outside string) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	err = cmd.Start()
-	write.Close()
+	unix.Close(reason)
 	if err != nil {
 		signal.Stop(signals)
 		runtime.UnlockOSThread()
@@ -145,13 +156,13 @@ func enterUser(outside string) error {
 			cmd.Process.Signal(s)
 		}
 	}()
-	reason, _ := io.ReadAll(read)
+	why, _ := io.ReadAll(read)
 	cmd.Wait() // what it returns, ProcessState says
-	if len(reason) != 0 {
+	if len(why) != 0 {
 		signal.Stop(signals)
 		close(signals)
 		runtime.UnlockOSThread()
-		return explain(errors.New(string(reason)))
+		return explain(errors.New(string(why)))
 	}
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
@@ -192,7 +203,7 @@ func arrive(outside string) error {
 
 // adopt makes a process sure that the one which started it is inside.
 func adopt() error {
-	stage, outside, _ := strings.Cut(os.Getenv(environment), " ")
+	stage, outside, _ := position()
 	if stage != stageInside {
 		return errors.New("sandbox: started by a process that is in none")
 	}
@@ -226,18 +237,18 @@ func executable() string {
 }
 
 // environ is the environment for the next execution.
-func environ(stage, outside string) []string {
+func environ(stage, rest string) []string {
 	env := make([]string, 0, len(os.Environ())+1)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, environment+"=") {
 			env = append(env, v)
 		}
 	}
-	return append(env, environment+"="+stage+" "+outside)
+	return append(env, environment+"="+stage+" "+rest)
 }
 
 // fail reports to the first execution, which goes on without a sandbox.
-func fail(err error) {
-	unix.Write(reasonFD, []byte(err.Error()))
+func fail(reason int, err error) {
+	unix.Write(reason, []byte(err.Error()))
 	os.Exit(1)
 }

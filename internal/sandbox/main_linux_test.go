@@ -52,6 +52,9 @@ func (c child) Run() int {
 		return 7
 	case "kill": // by a program without Go's handlers
 		fmt.Println(syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -$0 $$", os.Args[1]}, nil))
+	case "descriptors":
+		syscall.Write(3, []byte("3"))
+		syscall.Write(4, []byte("4"))
 	case "cat":
 		io.Copy(os.Stdout, os.Stdin)
 	case "leak":
@@ -156,6 +159,23 @@ func TestMainAsOrdinaryUser(t *testing.T) {
 	})
 	t.Run("status", func(t *testing.T) {
 		wantExit(t, ordinary(t, "exit").Run(), 7)
+	})
+	t.Run("descriptors", func(t *testing.T) {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Close()
+		cmd := ordinary(t, "descriptors")
+		cmd.ExtraFiles = []*os.File{write, write}
+		err = cmd.Run()
+		write.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(read); string(got) != "34" || err != nil {
+			t.Errorf("through its descriptors 3 and 4 came %q, %v", got, err)
+		}
 	})
 	t.Run("killed", func(t *testing.T) {
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGSEGV, syscall.SIGABRT} {
