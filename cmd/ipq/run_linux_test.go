@@ -185,6 +185,55 @@ func TestRunSandbox(t *testing.T) {
 	}
 }
 
+// A program in a sandbox keeps its status, the signal that ends it, and what it
+// leaves behind: here a process that opens its first socket when the program is
+// gone.
+func TestRunSandboxEnds(t *testing.T) {
+	requireTry(t)
+	const leaves = `exec 4<&0; "$0" wait <&4 & exec 4<&-; exit 3`
+	for _, goarch := range []string{runtime.GOARCH, "386"} {
+		if goarch == "386" && runtime.GOARCH != "amd64" {
+			continue
+		}
+		for name, as := range map[string]func(*exec.Cmd) *exec.Cmd{
+			"root":          func(c *exec.Cmd) *exec.Cmd { return c },
+			"ordinary user": func(c *exec.Cmd) *exec.Cmd { return asOrdinary(t, c) },
+		} {
+			t.Run(goarch+" "+name, func(t *testing.T) {
+				cmd := as(prepare(t, "run", "--sandbox", "sh", "-c", "kill -9 $$"))
+				cmd.Run() // what it returns, ProcessState says
+				if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != unix.SIGKILL {
+					t.Errorf("a program that was killed is seen to end with %#x", status)
+				}
+
+				cmd = as(prepare(t, "run", "--sandbox", "sh", "-c", leaves, oldClient(t, goarch)))
+				cmd.Dir = "/"
+				in, tell, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+				hear, out, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer hear.Close()
+				cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
+				cmd.Run()
+				out.Close()
+				if got := cmd.ProcessState.ExitCode(); got != 3 {
+					t.Errorf("%v, want exit status 3", cmd.ProcessState)
+				}
+				tell.Close() // it goes on at the end of its input
+				hear.SetReadDeadline(time.Now().Add(patience))
+				if got, err := io.ReadAll(hear); string(got) != bindsWell || err != nil {
+					t.Errorf("what was left behind says %q, %v; want %q", got, err, bindsWell)
+				}
+			})
+		}
+	}
+}
+
 func copyExecutable(t *testing.T, to string) {
 	t.Helper()
 	self, err := os.Executable()
