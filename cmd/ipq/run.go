@@ -49,7 +49,7 @@ ipq run ./moblock -p /etc/peerguardian.dat
 # The same, with the service of another container
 ipq run --socket /srv/host/ipq.sock ./moblock
 # No root: in a network of its own, where all there is to queue is what it sends
-ipq run --sandbox sh -c 'iptables-legacy -A OUTPUT -j QUEUE; ./passer & ping -c 1 127.0.0.1'`,
+ipq run --sandbox sh -c 'iptables-legacy -A OUTPUT -j QUEUE; ./passer & ping -c 3 127.0.0.1; kill $!'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if l.supervise != (len(args) == 0) {
 				return errors.New("which program?")
