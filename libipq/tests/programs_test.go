@@ -205,6 +205,17 @@ var patterns = []pattern{
 	}},
 	{name: "errno_after", drive: flood(50)},
 	{name: "second_handle", drive: passes(1, "")},
+	{name: "replies", drive: func(t *testing.T, p *process) {
+		s := openSink(t, local+strconv.Itoa(atOutput))
+		p.says("ready")
+		for _, n := range []int{1000, 100} { // and headers of 28 bytes
+			text := strings.Repeat("r", n)
+			s.send(text)
+			p.says("next")
+			s.arrives(text)
+		}
+		p.exits(0)
+	}},
 	{name: "refused", args: []string{"busy"}, drive: nothing},
 	{name: "refused", args: []string{"user"}, drive: nothing, exists: func(s *starter) bool {
 		return s.service != "" // whoever can start a queue handler of his own may use it

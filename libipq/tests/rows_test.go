@@ -54,6 +54,7 @@ var rows = []struct {
 
 	{"the manual page's example", 0, "passer TestManualExample"},
 	{"one handle for each family and process", 0, "second_handle"},
+	{"the results of the original library on Linux 3.4", 0, "replies"},
 	{"EBUSY and EPERM reach the program", 0, "refused"},
 }
 
