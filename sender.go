@@ -126,13 +126,20 @@ func (s *sender) single(a *answer, seq uint64, extras []extra) {
 	v.SetPayload, v.Payload = x.setPayload, x.payload
 	s.room(len(x.payload))
 	s.msgs = wire.AppendVerdict(s.msgs, &v)
-	if len(x.payload) > 0 {
+	switch {
+	case len(x.payload) > shortPayload:
 		s.part()
 		s.vector.Add(x.payload)
-		var zero [3]byte
-		s.msgs = append(s.msgs, zero[:-len(x.payload)&3]...)
+	default:
+		s.msgs = append(s.msgs, x.payload...)
 	}
+	var zero [3]byte
+	s.msgs = append(s.msgs, zero[:-len(x.payload)&3]...)
 }
+
+// shortPayload is the most that is copied behind its message: to describe it to the kernel as a piece of its own costs
+// more.
+const shortPayload = 256
 
 // maxHead is more than any verdict message takes without its payload.
 const maxHead = 128
