@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ipq/internal/wire"
+	"ipq/ipqueue"
 )
 
 // The dialogues with a real ip_queue; testdata/README.md describes them.
@@ -19,6 +20,12 @@ type recording struct {
 	family uint8
 	layout wire.IPQLayout
 	cases  []recorded
+}
+
+// other is the address family that a recording is not about.
+func (r recording) other() recording {
+	r.family = ipqueue.IPv4 + ipqueue.IPv6 - r.family
+	return r
 }
 
 // recorded is one case.
@@ -53,6 +60,8 @@ func recordings(t testing.TB) []recording {
 		{name: "v4-i386", family: 2, layout: wire.IPQ32},
 		{name: "v6-64", family: 10, layout: wire.IPQ64},
 		{name: "v6-i386", family: 10, layout: wire.IPQ32},
+		{name: "devices-64", family: 2, layout: wire.IPQ64},
+		{name: "devices-i386", family: 2, layout: wire.IPQ32},
 	} {
 		r.cases = readCases(t, "testdata/oracle-"+r.name+".txt")
 		all = append(all, r)
@@ -74,19 +83,23 @@ func readCases(t testing.TB, path string) []recorded {
 		case words[0] == "case":
 			cases = append(cases, recorded{name: words[1]})
 		default:
-			s := step{line: i + 1, text: line, verb: words[0], option: map[string]string{}}
-			for _, w := range words[1:] {
-				if key, value, ok := strings.Cut(w, "="); ok {
-					s.option[key] = value
-				} else {
-					s.fields = append(s.fields, w)
-				}
-			}
 			c := &cases[len(cases)-1]
-			c.steps = append(c.steps, s)
+			c.steps = append(c.steps, newStep(i+1, line, words))
 		}
 	}
 	return cases
+}
+
+func newStep(line int, text string, words []string) step {
+	s := step{line: line, text: text, verb: words[0], option: map[string]string{}}
+	for _, w := range words[1:] {
+		if key, value, ok := strings.Cut(w, "="); ok {
+			s.option[key] = value
+		} else {
+			s.fields = append(s.fields, w)
+		}
+	}
+	return s
 }
 
 // unknownID is the id of no packet, in place of the ones that were recorded,

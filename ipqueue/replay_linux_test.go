@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,13 +21,6 @@ import (
 	"ipq/ipqueue"
 	"ipq/rules"
 )
-
-// differs names the recorded cases that today's kernel, or a socket that is not
-// netlink, answers otherwise. Each is explained in docs/ip_queue-differences.md.
-var differs = map[string]string{
-	"D7-peer-port-unbound": "a port that no socket has is given to the sender",
-	"F12-grow-to-65535":    "NFQUEUE takes at most 65,531 bytes back",
-}
 
 // TestReplay holds the handler against the recordings, with real packets through
 // the kernel's queue 0, to which -j QUEUE and NFQUEUE lead.
@@ -49,13 +43,14 @@ func testReplay(t *testing.T, rules replayRules) {
 		t.Fatal(err)
 	}
 	defer h.Close()
+	cases := recordedCases(t)
 	for _, r := range recordings(t) {
 		t.Run(r.name, func(t *testing.T) {
 			n := newTestNet(t, r.family)
 			n.mark = rules.mark
 			var base ipqueue.FamilyStatus
 			for _, c := range r.cases {
-				if why, ok := differs[c.name]; ok {
+				if why := cases[r.name][c.name]; why != "" {
 					t.Logf("%s: not as recorded: %s", c.name, why)
 					continue
 				}
@@ -63,7 +58,8 @@ func testReplay(t *testing.T, rules replayRules) {
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
-					p := &replay{t: t, h: h, net: n, rules: rules, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}, base: base}
+					p := newReplay(t, h, n, rules, r)
+					p.base = base
 					defer func() { base = p.base }()
 					p.run(c)
 				})
@@ -95,6 +91,12 @@ func iptablesRules(t *testing.T) replayRules {
 			"-t mangle -A PREROUTING -p udp --dport 7005 -j QUEUE",
 			"-t mangle -A POSTROUTING -p udp --dport 7006 -j QUEUE",
 			"-A OUTPUT -p udp --dport 7007 -j NFQUEUE --queue-num 0", // 7 in the recording, which ip_queue did not mind
+			"-A FORWARD -p udp --dport 7100 -j QUEUE",
+			"-A INPUT -p udp --dport 7101 -j QUEUE",
+			"-t mangle -A PREROUTING -p udp --dport 7102 -j QUEUE",
+			"-t mangle -A POSTROUTING -p udp --dport 7103 -j QUEUE",
+			"-A OUTPUT -p udp --dport 7104 -j QUEUE",
+			"-A OUTPUT -p tcp --dport 7110 -j QUEUE",
 		} {
 			run(t, family, rule)
 		}
@@ -103,6 +105,9 @@ func iptablesRules(t *testing.T) replayRules {
 			run(t, family, "-t mangle -F")
 		})
 	}
+	run(t, ipqueue.IPv4, "-A OUTPUT -p icmp --icmp-type echo-request -d 127.0.0.2 -j QUEUE")
+	run(t, ipqueue.IPv4, "-A INPUT -p icmp --icmp-type echo-request -d 127.0.0.3 -j QUEUE")
+	run(t, ipqueue.IPv6, "-A OUTPUT -p ipv6-icmp --icmpv6-type echo-request -d ::1 -j QUEUE")
 	return replayRules{change: func(t *testing.T, family uint8, insert bool, port string) {
 		how := map[bool]string{false: "-D", true: "-I"}[insert]
 		run(t, family, how+" OUTPUT -p udp --dport "+port+" -j QUEUE")
@@ -111,16 +116,28 @@ func iptablesRules(t *testing.T) replayRules {
 
 func nftablesRules(t *testing.T) replayRules {
 	t.Helper()
-	chain := func(hook rules.Hook, priority int32, ports ...uint16) rules.Chain {
-		m := rules.Match{Protocols: []rules.Protocol{rules.UDP}}
-		for _, p := range ports {
-			m.DstPorts = append(m.DstPorts, rules.Port(p))
+	ports := func(p rules.Protocol, ports ...uint16) rules.Match {
+		m := rules.Match{Protocols: []rules.Protocol{p}}
+		for _, port := range ports {
+			m.DstPorts = append(m.DstPorts, rules.Port(port))
 		}
-		return rules.Chain{Hook: hook, Priority: priority, Match: []rules.Match{m}}
+		return m
+	}
+	ping := func(p rules.Protocol, echo uint8, to string) rules.Match {
+		a := netip.MustParseAddr(to)
+		return rules.Match{Protocols: []rules.Protocol{p}, ICMPTypes: []uint8{echo}, Dst: []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}}
+	}
+	chain := func(hook rules.Hook, priority int32, match ...rules.Match) rules.Chain {
+		return rules.Chain{Hook: hook, Priority: priority, Match: match}
 	}
 	feedFrom(t, 0,
-		chain(rules.Output, -150, 7003), chain(rules.Output, 0, 7001, 7003, 7004, 7007), chain(rules.Input, 0, 7002),
-		chain(rules.Prerouting, -150, 7005), chain(rules.Postrouting, -150, 7006))
+		chain(rules.Output, -150, ports(rules.UDP, 7003)),
+		chain(rules.Output, 0, ports(rules.UDP, 7001, 7003, 7004, 7007, 7104), ports(rules.TCP, 7110),
+			ping(rules.ICMP, 8, "127.0.0.2"), ping(rules.ICMPv6, 128, "::1")),
+		chain(rules.Input, 0, ports(rules.UDP, 7002, 7101), ping(rules.ICMP, 8, "127.0.0.3")),
+		chain(rules.Forward, 0, ports(rules.UDP, 7100)),
+		chain(rules.Prerouting, -150, ports(rules.UDP, 7005, 7102)),
+		chain(rules.Postrouting, -150, ports(rules.UDP, 7006, 7103)))
 	return replayRules{mark: true}
 }
 
@@ -148,7 +165,7 @@ func newTestNet(t testing.TB, family uint8) *testNet {
 		n.host = "::1"
 	}
 	n.source = n.listen(t, n.host, "5555")
-	for port := 7001; port <= 7007; port++ {
+	for _, port := range []int{7001, 7002, 7003, 7004, 7005, 7006, 7007, 7101, 7102} {
 		n.sinks[strconv.Itoa(port)] = n.listen(t, "", strconv.Itoa(port))
 	}
 	return n
@@ -229,20 +246,18 @@ type replay struct {
 	ids       map[string]uint64
 	base      ipqueue.FamilyStatus // at the last proc
 	user      int
+	devices   *replayDevices // of a case that begins with "devices"
+	second    *replay        // what is done with the other family
+}
+
+func newReplay(t *testing.T, h *ipqueue.Handler, n *testNet, rules replayRules, r recording) *replay {
+	return &replay{t: t, h: h, net: n, rules: rules, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}}
 }
 
 func (p *replay) run(c recorded) {
-	defer func() {
-		for _, prog := range p.programs {
-			prog.close()
-		}
-		p.setMaxLen(ipqueue.DefaultMaxLen)
-		p.await("the peer has left", func(s ipqueue.FamilyStatus) bool { return s.PeerPID == 0 && s.Length == 0 && s.Programs == 0 })
-		for p.net.arrived(p.t, 0) >= 0 {
-		}
-	}()
+	defer p.end()
 	for i, s := range c.steps {
-		if s.verb == "udp" && i > 0 && c.steps[i-1].verb == ">" {
+		if sends[s.verb] && i > 0 && c.steps[i-1].verb == ">" {
 			// A message had its effect when the send returned; here, when it has been
 			// answered.
 			p.programs[c.steps[i-1].fields[0]].fence()
@@ -251,6 +266,26 @@ func (p *replay) run(c recorded) {
 		if p.t.Failed() {
 			p.t.Fatalf("at line %d: %s", s.line, s.text)
 		}
+	}
+}
+
+// sends are the steps that send packets.
+var sends = map[string]bool{"udp": true, "flood": true, "ping": true, "inject": true, "send": true}
+
+// end puts everything back as it was.
+func (p *replay) end() {
+	for _, prog := range p.programs {
+		prog.close()
+	}
+	if p.second != nil {
+		p.second.end()
+	}
+	p.setMaxLen(ipqueue.DefaultMaxLen)
+	p.await("the peer has left", func(s ipqueue.FamilyStatus) bool { return s.PeerPID == 0 && s.Length == 0 && s.Programs == 0 })
+	if p.devices != nil {
+		p.devices.close()
+	}
+	for p.net.arrived(p.t, 0) >= 0 {
 	}
 }
 
@@ -312,8 +347,7 @@ func (p *replay) step(s step) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.programs[s.fields[0]].sendAs(p.user, b)
-		p.programs[s.fields[0]].last = b
+		p.send(p.programs[s.fields[0]], s, b)
 	case "<":
 		p.receive(s)
 	case "quiet":
@@ -323,8 +357,18 @@ func (p *replay) step(s step) {
 		p.sink(s)
 	case "proc":
 		p.proc(s)
+	case "then": // but not now
+	case "today":
+		p.step(newStep(s.line, s.text, strings.Fields(s.text)[1:]))
+	case "other":
+		if p.second == nil {
+			p.second = newReplay(t, p.h, p.net, p.rules, p.recording.other())
+		}
+		p.second.step(newStep(s.line, s.text, strings.Fields(s.text)[1:]))
 	default:
-		t.Fatalf("unknown step %q", s.verb)
+		if !p.socketStep(s) && !p.deviceStep(s) {
+			t.Fatalf("unknown step %q", s.verb)
+		}
 	}
 }
 
@@ -406,6 +450,15 @@ func (p *replay) packet(s step, prog *program) {
 	}
 	if hw != s.option["hw"] {
 		t.Errorf("link layer %q, want %q", hw, s.option["hw"])
+	}
+	if text, ok := s.option["bytes"]; ok {
+		want, err := decodeBytes(text, prog.layout, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(withoutIdent(payload, want), want) {
+			t.Errorf("payload\n% x, want\n% x", payload, want)
+		}
 	}
 	// Never 0, where ip_queue's was, and some programs broke on it.
 	if age := time.Since(time.Unix(m.Sec, m.Usec*1000)); age < -time.Second || age > time.Minute {
