@@ -21,9 +21,10 @@ type conn struct {
 	raw     syscall.RawConn
 	out     outbox
 	in      struct { // of receive, which allocates nothing
-		box *inbox
-		n   int
-		try func(fd uintptr) bool
+		box  *inbox
+		peer bool // the box was got as a peer's
+		n    int
+		try  func(fd uintptr) bool
 	}
 	judged struct { // the last sender, so that Allow is asked once per sender, not per message
 		known bool
@@ -64,7 +65,7 @@ func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, 
 func (c *conn) run() {
 	for more := true; more && c.raw.Read(c.in.try) == nil && c.in.box != nil; {
 		more = c.serve(c.in.box, c.in.n)
-		c.handler.inboxes.put(c.in.box)
+		c.handler.inboxes.put(c.in.box, c.in.peer)
 		c.in.box = nil
 		c.progress.turns.Add(1)
 	}
@@ -74,14 +75,15 @@ func (c *conn) run() {
 // poller park, which is edge-triggered.
 func (c *conn) tryReceive(fd uintptr) bool {
 	c.progress.turns.Add(1)
-	box := c.handler.inboxes.get()
+	peer := c.family.isPeer(c)
+	box := c.handler.inboxes.get(peer)
 	n, errno := box.receive(fd)
 	if errno != 0 {
-		c.handler.inboxes.put(box)
+		c.handler.inboxes.put(box, peer)
 		c.progress.turns.Add(1)
 		return errno != unix.EAGAIN
 	}
-	c.in.box, c.in.n = box, n
+	c.in.box, c.in.peer, c.in.n = box, peer, n
 	return true
 }
 

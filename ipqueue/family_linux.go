@@ -61,6 +61,14 @@ func (f *family) claim(c *conn) {
 	f.peer.out.enlarge()
 }
 
+// isPeer reports whether the packets go to c. Once they do, they do until c
+// leaves.
+func (f *family) isPeer(c *conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.peer == c
+}
+
 // offer decides what becomes of a packet.
 func (f *family) offer(q *ipq.Queue, o *offer) {
 	f.mu.Lock()
