@@ -120,16 +120,26 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 			continue
 		}
 		settle(false)
-		if d.reply == replyAck && d.answer && reinjected {
+		switch {
+		case d.reply != replyAck:
+		case !d.answer:
+			// No packet that was made by the mode before follows the acknowledgement.
+			c.fence(c.handler.settle)
+		case reinjected:
 			// The kernel handled a verdict to its end before it acknowledged it.
-			c.progress.fence.Store(true)
-			d.key.fence()
-			c.progress.fence.Store(false)
+			c.fence(d.key.fence)
 			reinjected = false
 		}
 		c.replies = append(c.replies, c.respond(d.errno, d.request))
 	}
 	return true
+}
+
+// fence calls f, which waits for the feed.
+func (c *conn) fence(f func()) {
+	c.progress.fence.Store(true)
+	f()
+	c.progress.fence.Store(false)
 }
 
 // allowed judges the sender of message i.

@@ -3,6 +3,7 @@ package ipqueue
 import (
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 	"time"
 
 	"ipq"
@@ -16,6 +17,7 @@ type feed struct {
 	batch   ipq.Batch
 	offers  []offer
 	message wire.IPQPacket // of the packet that is being sent
+	passes  atomic.Uint64  // odd while a batch is being passed on
 }
 
 // offer is a packet of the batch that is being worked on.
@@ -52,7 +54,17 @@ func (f *feed) run() error {
 		if err := f.queue.Recv(&f.batch); err != nil {
 			return err
 		}
+		f.passes.Add(1)
 		f.pass()
+		f.passes.Add(1)
+	}
+}
+
+// settle returns when the packets of which it has been decided what their peer
+// sees of them have been sent.
+func (f *feed) settle() {
+	if n := f.passes.Load(); n%2 != 0 {
+		await(func() bool { return f.passes.Load() != n })
 	}
 }
 

@@ -213,6 +213,14 @@ func (h *Handler) linkChanged(index uint32, down bool) {
 	}
 }
 
+// settle returns when every packet that has been offered to a family has been
+// sent to its peer.
+func (h *Handler) settle() {
+	for _, f := range h.feeds {
+		f.settle()
+	}
+}
+
 // refused hears from the receive loop of a verdict that the kernel did not take.
 func (h *Handler) refused(k packetID, err error) {
 	if errors.Is(err, ipq.ErrPacketGone) && !h.ipv4.vanished(k) {
