@@ -46,12 +46,13 @@ func (f *family) request(c *conn, datagram []byte, allowed bool) decision[packet
 // bound to the port the message named. That is the sender's own, unless it
 // named another that exists. A sender that is bound to no such port gets it: a
 // program in a pid namespace knows itself by another number than the one it was
-// announced by. f.mu is held.
+// announced by. The socket of a process that may not use the handler is none of
+// them, whatever port it asked for: it would see the packets. f.mu is held.
 func (f *family) claim(c *conn) {
 	f.peer = c
 	if c.port.Load() != f.brain.peer {
 		for other := range f.conns {
-			if other.port.Load() == f.brain.peer {
+			if other.port.Load() == f.brain.peer && !other.stranger {
 				f.peer = other
 				break
 			}

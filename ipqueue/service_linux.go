@@ -15,9 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAsking bounds, for each user but root, the connections that have not said
-// what they want.
-const maxAsking = 16
+// Bounds of the connections that have not said what they want, of users but root.
+const (
+	maxAsking    = 16  // of each
+	maxAskingAll = 256 // together: one person may have many user ids
+)
 
 // Serve hands sockets to the programs that ask for one at l, until ctx ends or
 // the handler stops; it then closes l. It returns nil, or the error for which
@@ -62,6 +64,7 @@ type service struct {
 
 	mu     sync.Mutex
 	asking map[uint32]int // by user
+	others int            // of users but root
 }
 
 // welcome answers a client in a goroutine of its own. A user who keeps many of
@@ -70,20 +73,28 @@ func (s *service) welcome(c *net.UnixConn) {
 	a := peerOf(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.uid != 0 && s.asking[a.uid] >= maxAsking {
+	if a.uid != 0 && (s.asking[a.uid] >= maxAsking || s.others >= maxAskingAll) {
 		c.Close()
 		return
 	}
-	s.asking[a.uid]++
+	s.count(a, 1)
 	go func() {
 		s.handler.greet(c, a)
 		c.Close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.asking[a.uid]--; s.asking[a.uid] == 0 {
-			delete(s.asking, a.uid)
-		}
+		s.count(a, -1)
 	}()
+}
+
+// count is called with s.mu held.
+func (s *service) count(a asker, n int) {
+	if s.asking[a.uid] += n; s.asking[a.uid] == 0 {
+		delete(s.asking, a.uid)
+	}
+	if a.uid != 0 {
+		s.others += n
+	}
 }
 
 // greet answers one client of the service's socket.

@@ -25,7 +25,34 @@ import (
 func serve(t *testing.T, h *ipqueue.Handler, mode fs.FileMode) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ipq.sock")
-	l, err := ipqueue.Listen(path, mode, -1)
+	serveAt(t, h, path, mode, -1)
+	return path
+}
+
+// servePublic serves where every user comes.
+func servePublic(t *testing.T, h *ipqueue.Handler) (path string) {
+	t.Helper()
+	path = filepath.Join(publicDir(t), "ipq.sock")
+	serveAt(t, h, path, 0o666, -1)
+	return path
+}
+
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ipqueue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func serveAt(t *testing.T, h *ipqueue.Handler, path string, mode fs.FileMode, gid int) {
+	t.Helper()
+	l, err := ipqueue.Listen(path, mode, gid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +65,6 @@ func serve(t *testing.T, h *ipqueue.Handler, mode fs.FileMode) (path string) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return path
 }
 
 func dial(t *testing.T, path string, family uint8, layout wire.IPQLayout, port uint32) *program {
@@ -238,21 +264,7 @@ func TestServiceRestarts(t *testing.T) {
 func TestServiceIsFair(t *testing.T) {
 	h := open(t, ipqueue.Config{})
 	sandbox.Require(t, "users", mapped(65534), "the user namespace has one user only; run as root")
-	dir, err := os.MkdirTemp("", "ipqueue")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	os.Chmod(dir, 0o755)
-	path := filepath.Join(dir, "ipq.sock")
-	l, err := ipqueue.Listen(path, 0o666, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go h.Serve(ctx, l)
-
+	path := servePublic(t, h)
 	asNobody := func(f func()) {
 		done := make(chan struct{})
 		go asUser(65534, func() { defer close(done); f() })
@@ -310,6 +322,78 @@ func TestServiceIsFair(t *testing.T) {
 	p.setMode(wire.IPQCopyMeta, 0)
 	for _, f := range held {
 		f.Close()
+	}
+}
+
+// A person with many user ids does not take the descriptors of everyone.
+func TestServiceBoundsAllUsers(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(1) && mapped(100), "the user namespace has one user only; run as root")
+	path := servePublic(t, h)
+	var silent []*net.UnixConn
+	for uid := 1; uid <= 40; uid++ {
+		done := make(chan struct{})
+		go asUser(uid, func() {
+			defer close(done)
+			for range 8 {
+				c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { c.Close() })
+				silent = append(silent, c)
+			}
+		})
+		<-done
+	}
+	turnedAway := func(c *net.UnixConn, wait time.Duration) bool {
+		c.SetReadDeadline(time.Now().Add(wait))
+		_, err := c.Read(make([]byte, 1))
+		return !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	for i, c := range slices.Backward(silent) {
+		if i >= 256 && !turnedAway(c, time.Second) {
+			t.Fatalf("client %d of users with 8 each was left waiting, want 256", i+1)
+		}
+		if i == 255 && turnedAway(c, time.Millisecond) {
+			t.Error("client 256 was turned away")
+		}
+	}
+	dial(t, path, ipqueue.IPv4, wire.IPQ64, 700).fence()
+}
+
+// Whoever may not use the handler gets no packets by asking for a socket with
+// the port of one that may.
+func TestStrangerGetsNoPackets(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(65534), "the user namespace has one user only; run as root")
+	path := servePublic(t, h)
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	var stranger *program
+	done := make(chan struct{})
+	go asUser(65534, func() {
+		defer close(done)
+		stranger = dial(t, path, ipqueue.IPv4, wire.IPQ64, 7)
+	})
+	<-done
+	p := dial(t, path, ipqueue.IPv4, wire.IPQ64, 700)
+	p.port = 7 // as a program knows itself that is announced by another number
+	p.setMode(wire.IPQCopyMeta, 0)
+	n.send(t, "7001", 10)
+	p.wantPacket()
+	stranger.port = 7
+	done = make(chan struct{})
+	go asUser(65534, func() {
+		defer close(done)
+		stranger.fence()
+	})
+	<-done
+	stranger.close()
+	await(t, h, ipqueue.IPv4, "the stranger has left", func(s ipqueue.FamilyStatus) bool { return s.Programs == 1 })
+	if s := status(h, ipqueue.IPv4); s.PeerPID != 7 || s.Length != 1 {
+		t.Errorf("with the stranger the peer has left: %+v", s)
 	}
 }
 
