@@ -10,3 +10,7 @@ const (
 	JournalBytes   = journalBytes
 	JournalRecords = journalRecords
 )
+
+func (h Hello) Append(b []byte) []byte { return h.append(b) }
+
+func ParseHello(b []byte) (h Hello, status bool, err error) { return parseHello(b) }
