@@ -218,6 +218,100 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// The file system decides who may connect: by the socket's owner, group and mode.
+func TestSocketPermissions(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(65534) && mapped(4242), "the user namespace has one user only; run as root")
+	path := filepath.Join(publicDir(t), "ipq.sock")
+	serveAt(t, h, path, 0o660, 4242)
+	for _, test := range []struct {
+		name   string
+		uid    int
+		groups []uint32
+		want   error
+	}{
+		{"the owner", 0, nil, nil},
+		{"a member of the group", 65534, []uint32{4242}, nil},
+		{"somebody else", 65534, nil, unix.EACCES},
+	} {
+		dialed := make(chan error)
+		go asUser(0, func() { // a thread to throw away
+			setGroups(t, test.groups)
+			asUser(test.uid, func() {
+				f, err := ipqueue.Dial(path, ipqueue.Hello{Family: ipqueue.IPv4})
+				if err == nil {
+					f.Close()
+				}
+				dialed <- err
+			})
+		})
+		if err := <-dialed; !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+// The socket's directory may be mounted elsewhere, as in a container with a
+// network of its own; there a service that was started anew is found again.
+func TestServiceThroughAnotherMount(t *testing.T) {
+	netw := sandbox.Setup(t, 1)
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	mounted, dials, dialed := make(chan error), make(chan bool), make(chan error)
+	var f *os.File
+	go netw.Hosts[0].Do(func() error { // on a thread that ends with it
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount(dir, elsewhere, "", unix.MS_BIND, "")
+		}
+		mounted <- err
+		for range dials {
+			f, err = ipqueue.Dial(filepath.Join(elsewhere, "ipq.sock"), ipqueue.Hello{Family: ipqueue.IPv4, WordSize: 64, PID: 700})
+			dialed <- err
+		}
+		return nil
+	})
+	defer close(dials)
+	if err := <-mounted; err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(elsewhere); len(list) != 0 || err != nil {
+		t.Fatalf("the mount shows here: %v, %v", list, err)
+	}
+	for range 2 {
+		h, err := ipqueue.Open(ipqueue.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := ipqueue.Listen(filepath.Join(dir, "ipq.sock"), 0o600, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- h.Serve(context.Background(), l) }()
+		dials <- true
+		if err := <-dialed; err != nil {
+			t.Fatal(err)
+		}
+		p := newProgram(t, f, wire.IPQ64, 700)
+		p.setMode(wire.IPQCopyMeta, 0)
+		n.send(t, "7001", 10)
+		m, _ := p.wantPacket()
+		p.verdict(m.ID, wire.IPQVerdictAccept, nil)
+		if got := n.arrived(t, patience); got != 10 {
+			t.Errorf("%d bytes arrived", got)
+		}
+		h.Close()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	}
+}
+
 // Programs read an end of file when the service dies, and can come again when it
 // is back, at the same path.
 func TestServiceRestarts(t *testing.T) {
