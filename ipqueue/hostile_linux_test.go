@@ -2,7 +2,9 @@ package ipqueue_test
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"sync"
 	"testing"
@@ -84,6 +86,46 @@ func TestOversizedDatagram(t *testing.T) {
 	if e := p.wantReply(unix.ENOENT); !bytes.Equal(e.Request, request) {
 		t.Errorf("%d bytes of %d were repeated", len(e.Request), len(request))
 	}
+}
+
+// Descriptors that a client sends along are not kept: neither with a message nor
+// with a hello, nor one of its own socket, which would keep that open for ever.
+func TestPassedDescriptors(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	path := serve(t, h, 0o600)
+	p := dial(t, path, ipqueue.IPv4, wire.IPQ64, 700)
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, pass := range []func(rights []byte) error{
+		func(rights []byte) error {
+			return unix.Sendmsg(p.fd, p.message(wire.IPQTypeMode, wire.IPQFlagRequest, make([]byte, 24)), rights, nil, 0)
+		},
+		func(rights []byte) error { return unix.Sendmsg(p.fd, nil, rights, nil, 0) },
+		func(rights []byte) error {
+			_, _, err := c.WriteMsgUnix([]byte("ipqs\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), rights, nil)
+			return err
+		},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pass(unix.UnixRights(int(w.Fd()), p.fd)); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		r.SetReadDeadline(time.Now().Add(patience))
+		if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the other end of a pipe: %v, want an end of file", err)
+		}
+		r.Close()
+	}
+	p.fence()
+	p.close()
+	await(t, h, ipqueue.IPv4, "the program has left", func(s ipqueue.FamilyStatus) bool { return s.Programs == 0 })
 }
 
 // Programs that flood, send garbage, never read, or die at any moment harm nobody
