@@ -107,9 +107,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		}
 		d := c.family.request(c, b, c.allowed(box, i))
 		if d.answer {
-			// Answers that leave together are sent in the order of arrival. A program
-			// that gave them in another is taken at its word.
-			settle(d.id > last.id && d.key.queue == last.key.queue)
+			settle(d.key.queue == last.key.queue)
 			if d.verdict != wire.IPQVerdictDrop {
 				c.reply() // before what comes of the verdict
 				reinjected = true

@@ -47,10 +47,9 @@ type decision[K any] struct {
 	request []byte     // cut to its nlmsg_len; nil when it was ignored unread
 	claimed bool       // the request took the peer slot, for the port in its header
 	answer  bool       // a packet is to be answered:
-	id      uint32     // which,
-	key     K
-	verdict uint32 // with what (NF_*, never NF_STOLEN),
-	payload []byte // and with what bytes instead of its own; nil when unchanged
+	key     K          // which,
+	verdict uint32     // with what (NF_*, never NF_STOLEN),
+	payload []byte     // and with what bytes instead of its own; nil when unchanged
 }
 
 // admit makes the checks on a datagram that depend on nothing but it and its
@@ -145,7 +144,7 @@ func (m *machine[K]) setVerdict(layout wire.IPQLayout, body []byte, d *decision[
 	if !ok {
 		return unix.ENOENT
 	}
-	d.answer, d.id, d.key, d.verdict = true, e.id, e.key, v.Value
+	d.answer, d.key, d.verdict = true, e.key, v.Value
 	// A length that is not that of the bytes present, and a payload too short for
 	// an IP header, were ignored; one that no packet can hold dropped the packet.
 	if v.DataLen == uint64(len(v.Payload)) && len(v.Payload) >= minPayload(m.family) {

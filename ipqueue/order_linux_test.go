@@ -2,6 +2,7 @@ package ipqueue_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -31,5 +32,32 @@ func TestOrderOfRequests(t *testing.T) {
 			t.Fatalf("a second socket of one process: %v", err)
 		}
 		p.close()
+	}
+}
+
+// Packets go on in the order of their verdicts, whatever it is, also when these
+// are given at once.
+func TestOrderOfVerdicts(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	for round := range 500 {
+		ids := make([]uint64, 12)
+		for i := range ids {
+			n.send(t, "7001", 1+i)
+			m, _ := p.wantPacket()
+			ids[i] = m.ID
+		}
+		order := rand.Perm(len(ids))
+		for _, i := range order {
+			p.verdict(ids[i], wire.IPQVerdictAccept, nil)
+		}
+		for at, i := range order {
+			if got := n.arrived(t, patience); got != 1+i {
+				t.Fatalf("round %d: packet %d arrived as number %d; the verdicts were in the order %v", round, got-1, at, order)
+			}
+		}
 	}
 }
