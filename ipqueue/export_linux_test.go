@@ -86,3 +86,15 @@ func (m *Machine) StartIDs(n uint32) { m.m.id = n }
 
 // OpenIdle starts a handler that has no queue, and so needs no privilege.
 func OpenIdle(config Config) *Handler { return newHandler(config) }
+
+// LinkChange is what a datagram of the kernel says of an interface.
+type LinkChange struct {
+	Index uint32
+	Down  bool
+}
+
+func ParseLinks(b []byte) (all []LinkChange) {
+	w := &linkWatcher{changed: func(index uint32, down bool) { all = append(all, LinkChange{index, down}) }}
+	w.parse(b)
+	return all
+}

@@ -72,12 +72,15 @@ func (w *linkWatcher) parse(b []byte) {
 		kind := binary.NativeEndian.Uint16(b[4:])
 		if body := b[unix.SizeofNlMsghdr:size]; len(body) >= unix.SizeofIfInfomsg {
 			index := binary.NativeEndian.Uint32(body[4:])
-			up := binary.NativeEndian.Uint32(body[8:])&unix.IFF_UP != 0
+			flags, change := binary.NativeEndian.Uint32(body[8:]), binary.NativeEndian.Uint32(body[12:])
 			switch {
 			case kind == unix.RTM_DELLINK && body[0] == unix.AF_UNSPEC:
 				w.changed(index, true)
 			case kind == unix.RTM_NEWLINK:
-				w.changed(index, !up)
+				// An interface that is not up has not always gone down: it is new (all of
+				// its flags have changed) or something else of it is. When this is read it
+				// may be up, and have packets.
+				w.changed(index, flags&unix.IFF_UP == 0 && change&unix.IFF_UP != 0 && change != ^uint32(0))
 			}
 		}
 		b = b[min((size+3)&^3, len(b)):]
