@@ -284,6 +284,7 @@ func (p *replay) end() {
 	p.await("the peer has left", func(s ipqueue.FamilyStatus) bool { return s.PeerPID == 0 && s.Length == 0 && s.Programs == 0 })
 	if p.devices != nil {
 		p.devices.close()
+		p.settled() // what leaves with them is no packet of the next case
 	}
 	for p.net.arrived(p.t, 0) >= 0 {
 	}
