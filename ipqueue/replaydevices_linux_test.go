@@ -57,6 +57,8 @@ func (p *replay) deviceStep(s step) bool {
 	case "device":
 		d.change(s.fields[0], s.fields[1])
 	case "bridge":
+		_, err := os.Stat("/proc/sys/net/bridge/bridge-nf-call-iptables")
+		sandbox.Require(t, "br_netfilter", err == nil, "the kernel does not tell the ports of a bridge; load br_netfilter")
 		d.add(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: s.fields[0]}})
 	case "port":
 		d.must(netlink.LinkSetMaster(link(t, s.fields[1]), link(t, s.fields[0])))
