@@ -37,6 +37,7 @@ type outbox struct {
 type letters struct {
 	answers []answer
 	extras  []extra
+	conns   []connChange
 	arena   []byte
 	sorted  bool     // in the order of ids
 	lowest  []uint64 // if not sorted: of the answers after each, the lowest id
@@ -64,12 +65,16 @@ type answer struct {
 	extra   int32 // index into extras, -1 for none
 }
 
+// An extra is what few answers have.
 type extra struct {
-	payload                []byte
-	setPayload             bool
-	connMark, connMarkMask uint32
+	payload []byte // nil if the packet's own stays
+	conn    int32  // index into conns, -1 for none
+}
 
-	connLabels, connLabelsMask ConnLabels
+// connChange is what changes of a connection.
+type connChange struct {
+	mark, markMask     uint32
+	labels, labelsMask ConnLabels
 }
 
 // same reports whether a and b can be said by one message.
@@ -206,13 +211,13 @@ func (o *outbox) addChanges(a *answer, c *Changes, f facts) {
 		return
 	}
 	l := o.filling
-	x := extra{
-		payload: c.Payload, setPayload: c.Payload != nil,
-		connMark: c.ConnMark, connMarkMask: c.ConnMarkMask,
-		connLabels: c.ConnLabels, connLabelsMask: c.ConnLabelsMask,
+	x := extra{payload: c.Payload, conn: -1}
+	if c.connection() {
+		x.conn = int32(len(l.conns))
+		l.conns = append(l.conns, connChange{c.ConnMark, c.ConnMarkMask, c.ConnLabels, c.ConnLabelsMask})
 	}
 	switch {
-	case !x.setPayload:
+	case x.payload == nil:
 	case c.inPlace:
 		o.inPlace = true
 		o.counts.modified++
@@ -257,7 +262,7 @@ func (o *outbox) give(l *letters) {
 	const keep = 1 << 20 // of copied payloads; more than that was a burst
 	l.answers, l.arrivals, l.packets, l.sorted = l.answers[:0], l.arrivals[:0], 0, true
 	clear(l.extras)
-	l.extras = l.extras[:0]
+	l.extras, l.conns = l.extras[:0], l.conns[:0]
 	if l.arena = l.arena[:0]; cap(l.arena) > keep {
 		l.arena = nil
 	}

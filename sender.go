@@ -108,22 +108,25 @@ func (s *sender) pass(l *letters, floor uint64, which func(*answer) bool, ranges
 			first = end + 1
 		}
 		for ; first <= last; first++ {
-			s.single(a, first, l.extras)
+			s.single(l, a, first)
 		}
 	}
 }
 
-func (s *sender) single(a *answer, seq uint64, extras []extra) {
+func (s *sender) single(l *letters, a *answer, seq uint64) {
 	v := wire.Verdict{Queue: s.queue, Verdict: a.verdict, ID: uint32(seq), SetMark: a.setMark, Mark: a.mark}
 	if a.extra < 0 {
 		s.room(0)
 		s.msgs = wire.AppendVerdict(s.msgs, &v)
 		return
 	}
-	x := &extras[a.extra]
-	v.ConnMark, v.ConnMarkMask = x.connMark, x.connMarkMask
-	v.ConnLabels, v.ConnLabelsMask = wire.Labels(x.connLabels), wire.Labels(x.connLabelsMask)
-	v.SetPayload, v.Payload = x.setPayload, x.payload
+	x := &l.extras[a.extra]
+	if x.conn >= 0 {
+		c := &l.conns[x.conn]
+		v.ConnMark, v.ConnMarkMask = c.mark, c.markMask
+		v.ConnLabels, v.ConnLabelsMask = wire.Labels(c.labels), wire.Labels(c.labelsMask)
+	}
+	v.SetPayload, v.Payload = x.payload != nil, x.payload
 	s.room(len(x.payload))
 	s.msgs = wire.AppendVerdict(s.msgs, &v)
 	switch {

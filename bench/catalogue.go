@@ -90,8 +90,11 @@ func experiments(packets, more int) []experiment {
 			contestants: with(plain(ipqReader, lnfqReader, limitReader, goNfqueueReader, noReader), sameCore),
 			metrics:     trip(atMost(lnfqReader, 1.1))},
 		{name: "trip-busy", about: "the same, ipq with a BusyPoll of 100 µs, the reader alone on another core", run: given(roundTrip, firstCore()),
-			contestants: with(append([]contestant{{name: "ipq, BusyPoll", reader: ipqReader, settings: settings{queues: 1, busypoll: 100 * time.Microsecond}}}, plain(lnfqReader)...), sameCore),
-			metrics:     trip(atMost(lnfqReader, 0.55))},
+			contestants: with(append([]contestant{
+				{name: "ipq, BusyPoll", reader: ipqReader, settings: settings{queues: 1, busypoll: 100 * time.Microsecond}},
+				{name: limitAwake, reader: limitReader, settings: settings{queues: 1, busypoll: 100 * time.Microsecond}},
+			}, plain(lnfqReader)...), sameCore),
+			metrics: trip(atMost(lnfqReader, 0.55), atMost(limitAwake, 1.1))},
 		{name: "lost", about: fmt.Sprintf("one packet at a time there and back, %d in all, the reader's program allocating", lostTotal),
 			run: func(a *arena, c contestant, rounds int) (values, error) {
 				return lostRoundTrips(a, c, (lostTotal+rounds-1)/rounds)
@@ -114,8 +117,11 @@ func experiments(packets, more int) []experiment {
 	}
 }
 
-// limitSplit is the limit reader with a second thread, which answers.
-const limitSplit = "limit, two threads"
+// The limit reader with a second thread, which answers, and as one that stays awake.
+const (
+	limitSplit = "limit, two threads"
+	limitAwake = "limit, awake"
+)
 
 // oneAndTwo are readers of two queues, each followed by the same of one queue.
 func oneAndTwo(readers ...string) []contestant {

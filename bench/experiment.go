@@ -129,7 +129,9 @@ func (e experiment) limit(b bound, metric string, samples map[string][]values) (
 	return best
 }
 
-func isLimit(contestant string) bool { return contestant == limitReader || contestant == limitSplit }
+func isLimit(contestant string) bool {
+	return contestant == limitReader || contestant == limitSplit || contestant == limitAwake
+}
 
 // keep leaves out the contestants, except the first, that are not of one of these readers.
 func (e *experiment) keep(readers []string) {

@@ -37,6 +37,7 @@ void control_parse(int argc, char **argv)
 		    sscanf(argv[i], "rcvbuf=%d", &settings.rcvbuf) == 1 ||
 		    sscanf(argv[i], "gso=%d", &settings.gso) == 1 ||
 		    sscanf(argv[i], "threads=%d", &settings.threads) == 1 ||
+		    sscanf(argv[i], "busypoll=%ld", &settings.busypoll) == 1 ||
 		    sscanf(argv[i], "work=%15s", work) == 1)
 			continue;
 		fprintf(stderr, "unknown setting %s\n", argv[i]);

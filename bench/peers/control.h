@@ -18,6 +18,7 @@ struct settings {
 	unsigned maxlen; /* packets the kernel may hold */
 	int rcvbuf;      /* bytes of socket buffer */
 	int gso;         /* ask for GSO packets whole */
+	long busypoll;   /* of the limit reader: nanoseconds to look for packets before it sleeps */
 	int threads;     /* of the limit reader: one, or two, of which one answers */
 	enum work work;
 };

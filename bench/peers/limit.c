@@ -2,7 +2,8 @@
  * The C reader at the limit: recvmmsg of up to 32 packets, waiting for one,
  * and one range verdict for them all. Where the answers differ, 32 verdict
  * messages in one send. No library: what is left is the kernel's own cost.
- * With two threads, one receives and one answers.
+ * With two threads, one receives and one answers; with busypoll it stays awake
+ * for a while when nothing is there.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "control.h"
 
@@ -150,6 +152,28 @@ static int put_range_verdict(struct nlmsghdr *last)
 	return m->nlmsg_len;
 }
 
+static long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+/* Takes what is there, waiting for one packet: awake for as long as it is told to, then asleep. */
+static int receive(struct mmsghdr *msgs)
+{
+	long end = settings.busypoll ? now() + settings.busypoll : 0;
+	int n;
+
+	while (end && now() < end) {
+		n = recvmmsg(fd, msgs, BATCH, MSG_DONTWAIT, NULL);
+		if (n > 0 || errno != EAGAIN)
+			return n;
+	}
+	return recvmmsg(fd, msgs, BATCH, MSG_WAITFORONE, NULL);
+}
+
 /* Network order; written by the thread that receives, 0 while there is none. */
 static _Atomic uint32_t received;
 
@@ -200,7 +224,7 @@ int main(int argc, char **argv)
 	if (settings.threads == 2 && pthread_create(&second, NULL, answer, NULL))
 		control_die("pthread_create");
 
-	while ((n = recvmmsg(fd, msgs, BATCH, MSG_WAITFORONE, NULL)) > 0) {
+	while ((n = receive(msgs)) > 0) {
 		if (settings.threads == 2) {
 			received = parse((struct nlmsghdr *)in[n - 1], NULL, NULL);
 			packets += n;
