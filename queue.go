@@ -55,7 +55,7 @@ type Queue struct {
 // for the kernel's acknowledgement. Packets that arrive before it are kept for the first Recv.
 //
 // Errors: ErrQueueBusy, os.ErrPermission, errors.ErrUnsupported, and those of bad fields of c. It needs CAP_NET_ADMIN in
-// the user namespace that owns the network namespace. Requires at least Linux 3.8.
+// the user namespace that owns the network namespace. Requires at least Linux 4.3.
 func Open(c Config) (*Queue, error) {
 	if err := c.check(); err != nil {
 		if c.File != nil {
