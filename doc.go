@@ -53,10 +53,10 @@
 // Config's functions are called from Recv, Serve and Drain, and may call everything that a handler may. A Packet and a
 // Batch belong to one goroutine at a time.
 //
-// # Mistakes
+// # Builds
+//
+// The package builds on every system; Open fails with errors.ErrUnsupported where the kernel is not Linux.
 //
 // In a build with the race detector, the buffer of a packet is overwritten when its lease has ended: what a program reads
 // of it later is rubbish, and from another goroutine a race that is reported.
-//
-// The package builds on every system; Open fails with errors.ErrUnsupported where the kernel is not Linux.
 package ipq
