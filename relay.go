@@ -28,7 +28,7 @@ type relay struct {
 
 const (
 	relayAfter = 8    // full batches in a row that make the loop saturated
-	relayWake  = 512  // the most for wakeAt; packets that are answered and not sent take up the queue
+	relayWake  = 768  // the most for wakeAt; packets that are answered and not sent take up the queue
 	relayTrial = 96   // batches of each half of a trial
 	relayKeep  = 4096 // batches that a decision holds, a few tenths of a second
 )
