@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2). Go pads it behind n
+// as C does; a field of no size there would add to it.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
-	_   [unsafe.Sizeof(uintptr(0)) - 4]byte
 }
 
 // recvmmsg fills messages without waiting. The call is raw, without telling the

@@ -2,17 +2,12 @@
 
 package nlsock
 
-import (
-	"unsafe"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// mmsghdr is struct mmsghdr of recvmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2). Go pads it behind n as C does; a field of no size there would add to it.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
-	_   [unsafe.Sizeof(uintptr(0)) - 4]byte
 }
 
 // Ring is a set of receive buffers, filled by one Recv. It is allocated once and reused.
