@@ -63,19 +63,19 @@ func (w *worker) run() {
 				err = os.ErrDeadlineExceeded
 				return
 			}
-			p := &w.batch.packets[w.next]
+			p, e := &w.batch.packets[w.next], &w.batch.entries[w.next]
 			w.next++
-			calling = p.ID.seq
+			calling = e.seq
 			w.started.Store(int64(sinceEpoch()))
 			w.current.Store(calling)
 			w.timer.Reset(q.cfg.HandlerTimeout)
-			v := q.call(w.h, p)
+			v := q.call(w.h, e, p)
 			if !w.current.CompareAndSwap(calling, 0) {
 				return
 			}
 			calling = 0
 			w.timer.Stop()
-			q.finish(p, v)
+			q.finish(e, p, v)
 			if w.next < w.batch.n {
 				q.guard.arm()
 			}
@@ -107,7 +107,7 @@ func (w *worker) expire() {
 	}
 	// The rest of the batch, whose packets the late handler does not touch, and then buffers of its own: the ring stays
 	// with the late one.
-	successor := w.worker(&Batch{packets: w.batch.packets, n: w.batch.n}, w.next)
+	successor := w.worker(&Batch{packets: w.batch.packets, entries: w.batch.entries, n: w.batch.n}, w.next)
 	w.q.answerDefault(ID{w.q.generation, seq}, ErrHandlerTimeout)
 	w.q.pass(seq)
 	w.q.flush() // an error comes up again in the successor

@@ -374,6 +374,37 @@ func TestPeerHangsUpHalfway(t *testing.T) {
 	}
 }
 
+// What a handler writes over its Packet does not decide which packet its verdict is for.
+func TestHandlerOverwritesPacket(t *testing.T) {
+	for _, c := range []ipq.Config{{}, {HandlerTimeout: time.Minute}} {
+		k, q := fake(t, c)
+		var entries []*ipqtest.Entry
+		for range 10 {
+			entries = append(entries, k.Inject(ipqtest.Packet{}))
+		}
+		var first *ipq.Packet
+		serve(t, q, func(p *ipq.Packet) ipq.Verdict {
+			switch id := p.ID.Uint32(); {
+			case id == 1:
+				first = p.Clone()
+			case id == 4:
+				p.SetVerdict(ipq.Accept)
+				*p = ipq.Packet{}
+			case id%2 == 0:
+				*p = ipq.Packet{}
+			default:
+				*p = *first
+			}
+			return ipq.Accept
+		})
+		for i, e := range entries {
+			if r := e.Result(); r.Fate != ipqtest.Answered || r.Verdict != ipq.Accept {
+				t.Errorf("packet %d: %v, %v", i+1, r.Fate, r.Verdict)
+			}
+		}
+	}
+}
+
 // A handler that ends its goroutine, after its time was up, ends nothing else.
 func TestLateHandlerEndsItsGoroutine(t *testing.T) {
 	k, q := fake(t, ipq.Config{HandlerTimeout: 5 * time.Millisecond, OnDefault: func(ipq.ID, error) {}})

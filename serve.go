@@ -89,9 +89,9 @@ func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
 			if stopping.Load() || q.draining.Load() {
 				return os.ErrDeadlineExceeded
 			}
-			p := &b.packets[next]
+			p, e := &b.packets[next], &b.entries[next]
 			next++
-			q.finish(p, q.call(h, p))
+			q.finish(e, p, q.call(h, e, p))
 			if next < b.n {
 				q.guard.arm()
 			}
@@ -100,7 +100,7 @@ func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
 }
 
 // call runs h on p. If it does not return, p is answered before the panic, or the goroutine's end, takes its course.
-func (q *Queue) call(h Handler, p *Packet) (v Verdict) {
+func (q *Queue) call(h Handler, e *entry, p *Packet) (v Verdict) {
 	returned := false
 	defer func() {
 		if returned {
@@ -112,7 +112,7 @@ func (q *Queue) call(h Handler, p *Packet) (v Verdict) {
 				why = &PanicError{Value: value, Stack: debug.Stack()}
 			}
 		}
-		q.answerDefault(p.ID, why)
+		q.answerDefault(ID{q.generation, e.seq}, why)
 		v = Hold // of a packet that is answered: finish only ends its turn
 	}()
 	v = h(p)
@@ -120,20 +120,19 @@ func (q *Queue) call(h Handler, p *Packet) (v Verdict) {
 	return v
 }
 
-// finish ends p's turn with the verdict of its handler.
-func (q *Queue) finish(p *Packet, v Verdict) {
+// finish ends p's turn with the verdict of its handler, who may have written anything over p.
+func (q *Queue) finish(e *entry, p *Packet, v Verdict) {
 	o := q.outbox
-	seq := p.ID.seq
 	var why error
 	o.mu.Lock()
 	switch {
-	case o.over(seq): // answered before the handler returned
+	case o.over(e.seq): // answered before the handler returned
 	case v.final():
-		o.add(seq, p.facts, v, &p.changes)
+		o.add(e.seq, e.facts, v, &p.changes)
 	case v == Hold && o.held.len() < q.cfg.MaxHeld:
-		o.held.add(seq, p.facts)
+		o.held.add(e.seq, e.facts)
 	default:
-		o.add(seq, p.facts, q.cfg.Default, nil)
+		o.add(e.seq, e.facts, q.cfg.Default, nil)
 		o.counts.defaulted++
 		if why = ErrInvalidVerdict; v == Hold {
 			why = ErrTooManyHeld
@@ -141,7 +140,7 @@ func (q *Queue) finish(p *Packet, v Verdict) {
 	}
 	o.mu.Unlock()
 	if why != nil {
-		q.tellDefault(p.ID, why)
+		q.tellDefault(ID{q.generation, e.seq}, why)
 	}
 }
 
@@ -155,7 +154,7 @@ func (q *Queue) pass(seq uint64) {
 // abandon answers the packets of b, from the given one, that h will not see.
 func (q *Queue) abandon(b *Batch, from int) {
 	for i := from; i < b.n; i++ {
-		q.answerDefault(b.packets[i].ID, errAbandoned)
+		q.answerDefault(ID{q.generation, b.entries[i].seq}, errAbandoned)
 	}
 	b.n = 0
 	q.settle()
