@@ -109,6 +109,10 @@ func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
 // fills the checksum in first.
 func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
 
+// ChecksumUnverified reports whether neither a device nor the kernel has checked the transport checksum of a packet that
+// came from outside: it may be wrong. Requires at least Linux 3.11; false before.
+func (p *Packet) ChecksumUnverified() bool { return p.skbInfo&wire.SKBChecksumNotVerified != 0 }
+
 // Changes is what a verdict changes. What is not set stays.
 type Changes struct {
 	Mark, MarkMask         uint32 // the bits of the packet mark under MarkMask become those of Mark
