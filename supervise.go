@@ -19,8 +19,9 @@ const (
 
 // Supervise opens a queue, serves it until ctx ends, and closes it. Where Open finds the queue busy, where Serve fails, or
 // where the kernel no longer knows the queue as ours (it is asked once a second), told is called with the error, and the
-// queue is opened again: at once, and then after pauses that grow from 50 ms to 5 s. What the queue held meanwhile, the
-// kernel has dropped. told may be nil.
+// queue is opened again: at once, and then, until it has lived for a second, after pauses that grow from 50 ms to 5 s.
+// What the queue held meanwhile, the kernel has dropped. told may be nil. A queue that the program closes or drains is
+// opened again too: end ctx to stop.
 //
 // It returns ctx's error, or one that trying again cannot mend: os.ErrPermission, errors.ErrUnsupported, a bad field of c.
 // Config.File is refused, because it cannot be opened again. Handlers keep their queue by Packet.Queue.
@@ -31,14 +32,15 @@ func Supervise(ctx context.Context, c Config, h Handler, told func(error)) error
 	}
 	pause := time.Duration(0)
 	for {
-		served, err := superviseOnce(ctx, c, h)
+		began := time.Now()
+		opened, err := superviseOnce(ctx, c, h)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case served:
-			pause = 0
-		case !errors.Is(err, ErrQueueBusy) && hopeless(err):
+		case !opened && !errors.Is(err, ErrQueueBusy) && hopeless(err):
 			return err
+		case opened && time.Since(began) > aliveEvery:
+			pause = 0
 		}
 		if told != nil {
 			told(err)
@@ -58,8 +60,8 @@ func hopeless(err error) bool {
 	return errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrNotExist) || !errors.As(err, &errno)
 }
 
-// superviseOnce is one life of the queue. served says that it was opened.
-func superviseOnce(ctx context.Context, c Config, h Handler) (served bool, err error) {
+// superviseOnce is one life of the queue. opened says that it had one.
+func superviseOnce(ctx context.Context, c Config, h Handler) (opened bool, err error) {
 	q, err := Open(c)
 	if err != nil {
 		return false, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -81,6 +82,38 @@ func TestSupervise(t *testing.T) {
 	if err := soon(t, done, "Supervise to end"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Supervise: %v", err)
 	}
+}
+
+// A queue that ends as soon as it is open is opened again more and more seldom.
+func TestSupervisePauses(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	feed(t, 900, chain(rules.Output, pings))
+	ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0], Timeout: 5 * time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended, done := make(chan time.Time, 1000), make(chan error, 1)
+	go func() {
+		done <- ipq.Supervise(ctx, ipq.Config{Queue: 900}, func(p *ipq.Packet) ipq.Verdict {
+			p.Queue().Close()
+			return ipq.Accept
+		}, func(error) { ended <- time.Now() })
+	}()
+	var ends []time.Time
+	for end := time.Now().Add(patience); len(ends) < 4; do(t, ping) {
+		if time.Now().After(end) {
+			t.Fatalf("the queue ended %d times", len(ends))
+		}
+		for len(ended) > 0 {
+			ends = append(ends, <-ended)
+		}
+	}
+	for i, least := range []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond} {
+		if took := ends[i+1].Sub(ends[i]); took < least {
+			t.Errorf("life %d ended %v after the last, want a pause of %v before it", i+2, took, least)
+		}
+	}
+	cancel()
+	soon(t, done, "Supervise to end")
 }
 
 // What trying again cannot mend ends Supervise.
