@@ -405,6 +405,27 @@ func TestHandlerOverwritesPacket(t *testing.T) {
 	}
 }
 
+// A packet that is held stays so when Serve ends because the answers to its batch could not be sent.
+func TestHeldWhenSendFails(t *testing.T) {
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		p, q := newPeer(t, ipq.Config{HandlerTimeout: timeout, OnDefault: func(id ipq.ID, err error) {
+			t.Errorf("packet %v was answered by Default: %v", id, err)
+		}})
+		p.packet(1, "held")
+		p.packet(2, "accepted")
+		err := q.Serve(t.Context(), func(packet *ipq.Packet) ipq.Verdict {
+			if packet.ID.Uint32() == 1 {
+				return ipq.Hold
+			}
+			p.file.Close()
+			return ipq.Accept
+		})
+		if err == nil || q.Stats().Open != 1 {
+			t.Errorf("Serve: %v, then %d packets open, want an error and 1", err, q.Stats().Open)
+		}
+	}
+}
+
 // A handler that ends its goroutine, after its time was up, ends nothing else.
 func TestLateHandlerEndsItsGoroutine(t *testing.T) {
 	k, q := fake(t, ipq.Config{HandlerTimeout: 5 * time.Millisecond, OnDefault: func(ipq.ID, error) {}})

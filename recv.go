@@ -55,6 +55,7 @@ func (q *Queue) settle() (held int) {
 func (q *Queue) recv(b *Batch, r *relay) error {
 	held := q.settle()
 	passed := r != nil && r.saturated(b.full()) && r.pass()
+	b.n = 0 // also when what follows fails: what was in b is answered or held
 	if !passed {
 		if err := q.flush(); err != nil {
 			return err
