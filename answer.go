@@ -14,7 +14,7 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 		return q.opError("set verdict", os.ErrClosed)
 	}
 	var judge func(facts) error
-	if c != nil && (c.Payload != nil && !c.inPlace || c.ConnLabelsMask != (ConnLabels{})) {
+	if c != nil {
 		judge = func(f facts) error { return q.judge(c, f) }
 	}
 	o := q.outbox
