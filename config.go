@@ -126,7 +126,8 @@ type Config struct {
 
 	// HandlerTimeout bounds each call of a Serve handler; 0 means no bound. A call that takes longer has its packet
 	// answered by Default, keeps its buffer until it returns, and the next call may run beside it. At most 16 such calls
-	// may be outstanding; then Serve waits. A bound costs two timer operations for each packet.
+	// may be outstanding; then Serve waits. A packet that a call has held in time may be held for ever. A bound costs two
+	// timer operations for each packet.
 	HandlerTimeout time.Duration
 
 	// BusyPoll is how long to look for the next packet before going to sleep; 0 sleeps at once. With a core to spare, 50 µs
@@ -159,8 +160,8 @@ type Config struct {
 	// packets of an interface that goes down. Called at most once a second; Stats.Gone counts the verdicts.
 	OnFlush func()
 
-	// Netns is the path of the network namespace to open the queue in, "" for the caller's: a name under /run/netns, or
-	// what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that owns it and in the
+	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
+	// "ip netns" has named, or what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that owns it and in the
 	// caller's own. Only the socket is opened there: no thread of the program stays.
 	Netns string
 

@@ -50,8 +50,9 @@
 //
 // Supervise may be called from any goroutine, once for each queue. Latency and ConnLabels are values.
 //
-// Config's functions are called from Recv, Serve and Drain, and may call everything that a handler may. A Packet and a
-// Batch belong to one goroutine at a time.
+// Config's functions are called from Recv, Serve and Drain, and may call everything that a handler may; they must not
+// panic, because packets that are just being received would then have no verdict before Close. A Packet and a Batch belong
+// to one goroutine at a time.
 //
 // # Builds
 //
