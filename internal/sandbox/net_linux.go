@@ -162,7 +162,7 @@ func (n *Net) join(h *Host, i byte, ipv6 bool) error {
 			return fmt.Errorf("link %s of %s: %w", e.link, e.host.Name, err)
 		}
 	}
-	return h.Do(func() error {
+	err = h.Do(func() error {
 		if err := up("lo"); err != nil {
 			return fmt.Errorf("lo: %w", err)
 		}
@@ -173,6 +173,17 @@ func (n *Net) join(h *Host, i byte, ipv6 bool) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, e := range ends {
+		for _, a := range e.address {
+			if err := e.host.Do(func() error { return takes(a.Addr()) }); err != nil {
+				return fmt.Errorf("link %s of %s: %w", e.link, e.host.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // configure turns a link on and gives it its addresses. It runs in the
@@ -216,13 +227,26 @@ func up(name string) error {
 	return netlink.LinkSetUp(link)
 }
 
-// carrierPatience bounds the wait for a link, also on a busy machine.
-const carrierPatience = 10 * time.Second
+// patience bounds the wait for the kernel's workers, also on a busy machine.
+const patience = 10 * time.Second
+
+// takes waits until the host takes packets for an address as its own: for IPv6 a worker of the kernel adds that route.
+func takes(a netip.Addr) error {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		routes, err := netlink.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s is not an address of this host after %v: %v, %w", a, patience, routes, err)
+		}
+	}
+}
 
 // carries waits until a link carries packets. The end that was turned on before
 // its peer drops them until a worker of the kernel has seen the carrier.
 func carries(name string) error {
-	for end := time.Now().Add(carrierPatience); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		link, err := netlink.LinkByName(name)
 		if err != nil {
 			return err
@@ -233,7 +257,7 @@ func carries(name string) error {
 			return netlink.LinkSetUp(link)
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("no carrier after %v", carrierPatience)
+			return fmt.Errorf("no carrier after %v", patience)
 		}
 	}
 }
