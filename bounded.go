@@ -110,7 +110,7 @@ func (w *worker) expire() {
 	successor := w.worker(&Batch{packets: w.batch.packets, entries: w.batch.entries, n: w.batch.n}, w.next)
 	w.q.answerDefault(ID{w.q.generation, seq}, ErrHandlerTimeout)
 	w.q.pass(seq)
-	w.q.flush() // an error comes up again in the successor
+	w.q.flushBeside()
 	select {
 	case w.places <- struct{}{}:
 		w.placed <- true

@@ -130,6 +130,11 @@ type Config struct {
 	// timer operations for each packet.
 	HandlerTimeout time.Duration
 
+	// HoldTimeout is how long a packet may be held, counted from its receipt; 0 means for ever. Default answers one that is
+	// held longer, an eighth of that later at most, and at least a millisecond. Set it where the ID of a held packet could
+	// get lost.
+	HoldTimeout time.Duration
+
 	// BusyPoll is how long to look for the next packet before going to sleep; 0 sleeps at once. With a core to spare, 50 µs
 	// halve the round trip of a packet; without one they slow everything down.
 	BusyPoll time.Duration
@@ -141,8 +146,8 @@ type Config struct {
 	OnVerdictError func(ID, error)
 
 	// OnDefault is told of every packet that Default answered, and why. Called from Recv, Serve and Drain, or, for
-	// ErrHandlerTimeout, beside them. If it is nil, a panic in a handler is not recovered: its packet is answered, and
-	// the panic goes on.
+	// ErrHandlerTimeout and ErrHoldTimeout, beside them. If it is nil, a panic in a handler is not recovered: its packet is
+	// answered, and the panic goes on.
 	OnDefault func(ID, error)
 
 	// OnOverrun is told, from Recv and Serve, that the kernel dropped packets because the socket's buffer was full.
@@ -157,7 +162,8 @@ type Config struct {
 
 	// OnFlush is told, from Recv and Serve, that a number of verdicts found no packet: the queue was flushed. The kernel
 	// does so to every queue of the namespace when any base chain there is deleted, as by reloading a ruleset, and to the
-	// packets of an interface that goes down. Called at most once a second; Stats.Gone counts the verdicts.
+	// packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
+	// counts them.
 	OnFlush func()
 
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
@@ -196,6 +202,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("Config.MaxHeld: %d: use 0 (MaxLen) to %d", c.MaxHeld, 1<<24)
 	case c.HandlerTimeout < 0:
 		return fmt.Errorf("Config.HandlerTimeout: %v: use 0 for no bound", c.HandlerTimeout)
+	case c.HoldTimeout < 0:
+		return fmt.Errorf("Config.HoldTimeout: %v: use 0 for no bound", c.HoldTimeout)
 	case c.BusyPoll < 0:
 		return fmt.Errorf("Config.BusyPoll: %v: use 0 to sleep at once", c.BusyPoll)
 	case (c.Flags|c.Require)&^flagsKnown != 0:

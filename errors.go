@@ -46,6 +46,9 @@ var (
 	// ErrHandlerTimeout: a handler took longer than Config.HandlerTimeout.
 	ErrHandlerTimeout = errors.New("the handler took too long")
 
+	// ErrHoldTimeout: a packet was held for longer than Config.HoldTimeout.
+	ErrHoldTimeout = errors.New("the packet was held too long")
+
 	// ErrTooManyHeld: more than Config.MaxHeld packets were held.
 	ErrTooManyHeld = errors.New("too many packets are held")
 

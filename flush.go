@@ -21,6 +21,13 @@ func (q *Queue) flush() error {
 	return q.flushSoon()
 }
 
+// flushBeside is flush for who has nobody to tell: the receive loop returns the error, if there is one.
+func (q *Queue) flushBeside() {
+	if err := q.flush(); err != nil {
+		q.flushError.CompareAndSwap(nil, &err)
+	}
+}
+
 func (q *Queue) flushLocked() error {
 	for {
 		l, floor := q.outbox.take()

@@ -211,13 +211,14 @@ func FuzzServe(f *testing.F) {
 		if err := <-sent; err != nil {
 			t.Error(err)
 		}
-		if s := q.Stats(); s.Received != uint64(len(queue)) || s.Open != len(held) ||
+		// Where ids go back the queue must have been bound anew, and what was held before is gone.
+		if s := q.Stats(); s.Received != uint64(len(queue)) || s.Open > len(held) || inOrder && s.Open < len(held) ||
 			s.Received-uint64(s.Open) != s.Accepted+s.Dropped+s.Repeated+s.Stopped+s.Requeued {
 			t.Errorf("stats %+v, want %d received and %d open", s, len(queue), len(held))
 		}
 		if !inOrder {
 			for _, id := range held {
-				if err := q.SetVerdict(id, ipq.Accept); err != nil {
+				if err := q.SetVerdict(id, ipq.Accept); err != nil && !errors.Is(err, ipq.ErrAnswered) {
 					t.Errorf("a held packet: %v", err)
 				}
 			}

@@ -25,7 +25,7 @@ func (g *guard) init(q *Queue) (err error) {
 		for g.alarm.Wait() == nil {
 			// Disarmed first: an answer added after this arms the guard again, one added before is sent here.
 			g.due.Store(0)
-			q.flush() // an error comes up again in the receive loop, or the queue is closed
+			q.flushBeside()
 		}
 	}()
 	return nil

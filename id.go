@@ -27,15 +27,15 @@ const firstEpoch = 1 << 32
 // follow continues the kernel's 32-bit id of a packet that came after the last one, and says how many ids were skipped.
 // An id that does not come after the last one belongs to a queue that was bound anew behind our back: it is continued too,
 // because turns, and with them range verdicts, rely on the order.
-func follow(last uint64, id uint32) (seq, skipped uint64) {
+func follow(last uint64, id uint32) (seq, skipped uint64, anew bool) {
 	seq = extend(last, id)
 	switch {
 	case last == 0:
-		return seq, 0
+		return seq, 0, false
 	case seq <= last:
-		return seq + 1<<32, 0
+		return seq + 1<<32, 0, true
 	}
-	return seq, seq - last - 1
+	return seq, seq - last - 1, false
 }
 
 // extend continues the kernel's 32-bit id beyond 32 bits, as the number nearest to the last one.

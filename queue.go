@@ -21,12 +21,13 @@ type Queue struct {
 	slotSize   int
 	recvBuffer int
 
-	conn    *nlsock.Conn
-	adopted bool     // the socket is Config.File's
-	table   *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
-	outbox  *outbox
-	sender  sender
-	guard   guard
+	conn       *nlsock.Conn
+	adopted    bool     // the socket is Config.File's
+	table      *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	outbox     *outbox
+	sender     sender
+	flushError atomic.Pointer[error] // of flushBeside
+	guard      guard
 
 	closed   atomic.Bool
 	ended    chan struct{} // closed when closed is set
@@ -53,6 +54,8 @@ type Queue struct {
 
 // Open binds the queue with one message that says everything, so that the queue is never seen half configured, and waits
 // for the kernel's acknowledgement. Packets that arrive before it are kept for the first Recv.
+//
+// A queue must be closed: it is not collected as garbage.
 //
 // Errors: ErrQueueBusy, os.ErrPermission, errors.ErrUnsupported, and those of bad fields of c. It needs CAP_NET_ADMIN in
 // the user namespace that owns the network namespace. Requires at least Linux 4.3.
@@ -139,6 +142,9 @@ func (q *Queue) setUp() (err error) {
 	if err := q.bind(); err != nil {
 		q.guard.stop()
 		return err
+	}
+	if q.cfg.HoldTimeout > 0 {
+		go q.expireHeld()
 	}
 	return nil
 }

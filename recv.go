@@ -56,6 +56,9 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 	held := q.settle()
 	passed := r != nil && r.saturated(b.full()) && r.pass()
 	b.n = 0 // also when what follows fails: what was in b is answered or held
+	if err := q.flushError.Swap(nil); err != nil {
+		return *err
+	}
 	if !passed {
 		if err := q.flush(); err != nil {
 			return err
@@ -149,7 +152,11 @@ func (q *Queue) take(b *Batch, i int) error {
 		// The header says more than arrived. What did arrive begins with the id: let the decoder find it.
 		datagram = wire.Shorten(datagram)
 	}
-	switch typ, body, ok := wire.Message(datagram); {
+	typ, body, ok := wire.Message(datagram)
+	if ok && len(datagram)-wire.HeaderSize-len(body) >= wire.HeaderSize {
+		q.tally.malformed.Add(1) // the kernel sends one message at a time: what follows is not looked at
+	}
+	switch {
 	case ok && typ == wire.TypePacket:
 		q.takePacket(b, datagram, body, cut)
 	case ok && typ == wire.TypeError:
@@ -173,9 +180,12 @@ func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 	if cut && err == nil {
 		err = wire.ErrShort // where an attribute ended, so that it does not show
 	}
-	seq, skipped := follow(q.last, w.ID)
+	seq, skipped, anew := follow(q.last, w.ID)
 	if skipped > 0 {
 		q.overrun(skipped)
+	}
+	if anew {
+		q.forget()
 	}
 	if q.inherited.first == 0 {
 		if q.inherited.open {

@@ -52,7 +52,7 @@ func (r *relay) start(q *Queue) (stop func()) {
 // run sends until nothing waits.
 func (r *relay) run() {
 	for {
-		r.q.flush() // an error comes up again in the receive loop
+		r.q.flushBeside()
 		r.parked.Store(true)
 		if r.q.outbox.waiting.Load() == 0 || !r.parked.CompareAndSwap(true, false) {
 			return

@@ -28,7 +28,7 @@ type sender struct {
 func (s *sender) send(l *letters, floor uint64) error {
 	s.msgs, s.start, s.err = s.msgs[:0], 0, nil
 	s.vector.Reset()
-	l.look()
+	l.index()
 	switch l.shortest() {
 	case inOrder:
 		s.pass(l, floor, func(*answer) bool { return true }, true)

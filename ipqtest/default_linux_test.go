@@ -171,3 +171,32 @@ func TestHandlerDoesNotReturn(t *testing.T) {
 		})
 	}
 }
+
+// What is held for too long is answered, and nothing else.
+func TestHoldTimeout(t *testing.T) {
+	everywhere(t, func(t *testing.T, w world) {
+		type late struct {
+			id  ipq.ID
+			err error
+		}
+		told := make(chan late, 10)
+		q := w.open(t, ipq.Config{HoldTimeout: 50 * time.Millisecond, OnDefault: func(id ipq.ID, err error) { told <- late{id, err} }})
+		ids := hold(t, q)
+		answered, forgotten := w.send(t, "answered", 0), w.send(t, "forgotten", 0)
+		first, second := soon(t, ids, "the handler"), soon(t, ids, "the handler")
+		if err := q.SetVerdict(first, ipq.Accept); err != nil {
+			t.Fatal(err)
+		}
+		if l := soon(t, told, "OnDefault"); l.id != second || !errors.Is(l.err, ipq.ErrHoldTimeout) {
+			t.Errorf("told of packet %v: %v", l.id, l.err)
+		}
+		w.delivered(t, answered, answered.data, 0)
+		w.dropped(t, forgotten)
+		if err := q.SetVerdict(second, ipq.Accept); !errors.Is(err, ipq.ErrAnswered) {
+			t.Errorf("an answer that comes too late: %v", err)
+		}
+		if s := q.Stats(); s.Defaulted != 1 || len(told) != 0 {
+			t.Errorf("stats %+v, told of %d more", s, len(told))
+		}
+	})
+}
