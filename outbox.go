@@ -98,17 +98,25 @@ func (o *outbox) over(seq uint64) (answered bool) {
 
 // add puts an answer in. mu must be held, and the packet claimed or its turn over.
 func (o *outbox) add(seq uint64, f facts, v Verdict, c *Changes) {
-	a := answer{seq: seq, n: 1, verdict: v.kernel(), extra: -1}
-	if c != nil && (c.MarkMask != 0 || c.Payload != nil || c.connection()) {
-		o.addChanges(&a, c, f)
+	verdict, setMark, mark, extra := v.kernel(), false, uint32(0), int32(-1)
+	if c != nil {
+		if c.MarkMask != 0 {
+			// The kernel replaces the whole mark: the bits outside the mask are the packet's own.
+			setMark, mark = true, f.mark&^c.MarkMask|c.Mark&c.MarkMask
+		}
+		if c.Payload != nil || c.connection() {
+			extra = o.addExtra(c)
+		}
 	}
-	o.counts.add(a.verdict)
+	o.counts.add(verdict)
 	l := o.filling
 	l.packets++
 	l.arrived(f.at)
-	if n := len(l.answers); n > 0 {
+	n := len(l.answers)
+	if n > 0 {
 		last := &l.answers[n-1]
-		if last.seq+uint64(last.n) == seq && last.same(&a) {
+		if last.seq+uint64(last.n) == seq && last.verdict == verdict && last.setMark == setMark && last.mark == mark &&
+			last.extra < 0 && extra < 0 {
 			last.n++
 			return
 		}
@@ -116,17 +124,14 @@ func (o *outbox) add(seq uint64, f facts, v Verdict, c *Changes) {
 			l.sorted = false
 		}
 	}
-	l.answers = append(l.answers, a)
+	// Written in place: an answer that is made elsewhere is copied as a whole, and waits for its parts (Packet.fill).
+	l.answers = append(l.answers, answer{})
+	a := &l.answers[n]
+	a.seq, a.n, a.verdict, a.setMark, a.mark, a.extra = seq, 1, verdict, setMark, mark, extra
 }
 
-func (o *outbox) addChanges(a *answer, c *Changes, f facts) {
-	if c.MarkMask != 0 {
-		// The kernel replaces the whole mark: the bits outside the mask are the packet's own.
-		a.setMark, a.mark = true, f.mark&^c.MarkMask|c.Mark&c.MarkMask
-	}
-	if c.Payload == nil && !c.connection() {
-		return
-	}
+// addExtra takes what changes besides the packet mark, and returns its index.
+func (o *outbox) addExtra(c *Changes) int32 {
 	l := o.filling
 	x := extra{payload: c.Payload, conn: -1}
 	if c.connection() {
@@ -147,8 +152,8 @@ func (o *outbox) addChanges(a *answer, c *Changes, f facts) {
 		}
 		o.counts.modified++
 	}
-	a.extra = int32(len(l.extras))
 	l.extras = append(l.extras, x)
+	return int32(len(l.extras) - 1)
 }
 
 // floor returns a sequence number below which every packet is answered. A range verdict answers all ids up to its own,

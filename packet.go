@@ -234,8 +234,8 @@ func (p *Packet) Clone() *Packet {
 	return &c
 }
 
-// fill makes p the view of a message that was decoded.
-func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
+// fill makes p the view of a message that was decoded, and returns its facts.
+func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) facts {
 	p.ID = ID{q.generation, seq}
 	p.Family, p.Hook, p.Protocol = Family(w.Family), Hook(w.Hook), w.HWProto
 	p.Mark, p.Priority, p.UID, p.GID, p.CgroupClass = w.Mark, w.Priority, w.UID, w.GID, w.CgroupClass
@@ -244,19 +244,24 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) {
 	p.HWAddr, p.L2Header, p.VLAN, p.SecurityContext = w.HWAddr, w.L2Header, VLAN{w.VLANProto, w.VLANTCI}, w.SecCtx
 	p.fields, p.skbInfo, p.ctInfo, p.ct, p.stamp = Fields(w.Fields), w.SKBInfo, w.CTInfo, w.CT, stamp{w.Sec, w.Usec}
 	p.queue, p.slot, p.changes = q, slot, Changes{}
-	p.facts = facts{mark: p.Mark, at: q.received}
+	// The processor waits where a value is read as a whole that has just been written in parts: here the parts stay in
+	// registers until they are one.
+	bits := uint32(0)
 	if p.Truncated() {
-		p.facts.bits |= isTruncated
+		bits |= isTruncated
 	}
 	if p.GSO() {
-		p.facts.bits |= isGSO
+		bits |= isGSO
 	}
 	if p.Family == Bridge {
-		p.facts.bits |= isBridge
+		bits |= isBridge
 	}
 	if p.ct != nil && wire.HasLabels(p.ct) {
-		p.facts.bits |= hasLabelRoom
+		bits |= hasLabelRoom
 	}
+	f := facts{w.Mark, bits, q.received}
+	p.facts = f
+	return f
 }
 
 // judgePayload refuses a replacement that the packet cannot take.

@@ -194,14 +194,14 @@ func (q *Queue) takePacket(b *Batch, datagram, body []byte, cut bool) {
 		q.inherited.first = seq
 	}
 	q.last = seq
-	p.fill(q, w, seq, datagram[:cap(datagram)])
+	f := p.fill(q, w, seq, datagram[:cap(datagram)])
 	if err != nil {
 		q.tally.malformed.Add(1)
 		q.tally.received.Add(1)
 		q.answerUnseen(p.ID, fmt.Errorf("the message could not be read: %w", err))
 		return
 	}
-	b.entries = append(b.entries, entry{seq, p.facts})
+	b.entries = append(b.entries, entry{seq, f})
 	b.n++
 }
 

@@ -17,7 +17,9 @@ type sender struct {
 	msgs   []byte // message headers; payloads are sent from where they are
 	vector nlsock.Vector
 	start  int // of the part of msgs that is not in vector yet
-	err    error
+
+	verdict wire.Verdict // of the message that is being written; what few verdicts have is zero
+	err     error
 }
 
 // send sends l. Runs of equal answers become range verdicts: one message and, in the kernel, one pass. The rest are single
@@ -114,10 +116,11 @@ func (s *sender) pass(l *letters, floor uint64, which func(*answer) bool, ranges
 }
 
 func (s *sender) single(l *letters, a *answer, seq uint64) {
-	v := wire.Verdict{Queue: s.queue, Verdict: a.verdict, ID: uint32(seq), SetMark: a.setMark, Mark: a.mark}
+	v := &s.verdict
+	v.Queue, v.Verdict, v.ID, v.SetMark, v.Mark = s.queue, a.verdict, uint32(seq), a.setMark, a.mark
 	if a.extra < 0 {
 		s.room(0)
-		s.msgs = wire.AppendVerdict(s.msgs, &v)
+		s.msgs = wire.AppendVerdict(s.msgs, v)
 		return
 	}
 	x := &l.extras[a.extra]
@@ -128,12 +131,12 @@ func (s *sender) single(l *letters, a *answer, seq uint64) {
 	}
 	v.SetPayload, v.Payload = x.payload != nil, x.payload
 	s.room(len(x.payload))
-	s.msgs = wire.AppendVerdict(s.msgs, &v)
-	switch {
-	case len(x.payload) > shortPayload:
+	s.msgs = wire.AppendVerdict(s.msgs, v)
+	*v = wire.Verdict{}
+	if len(x.payload) > shortPayload {
 		s.part()
 		s.vector.Add(x.payload)
-	default:
+	} else {
 		s.msgs = append(s.msgs, x.payload...)
 	}
 	var zero [3]byte
