@@ -43,7 +43,8 @@ func (g *guard) arm() {
 func (g *guard) sent(now time.Duration) {
 	due := g.due.Load()
 	if due != 0 && time.Duration(due)-now < maxDelay/2 && g.due.CompareAndSwap(due, int64(now+maxDelay)) {
-		g.alarm.Set(maxDelay)
+		// Counted from then, not from the end of the sending: an answer may have been given meanwhile.
+		g.alarm.Set(max(now+maxDelay-sinceEpoch(), 1))
 	}
 }
 

@@ -27,8 +27,8 @@ type relay struct {
 }
 
 const (
-	relayAfter = 8    // full batches in a row that make the loop saturated
-	relayWake  = 768  // the most for wakeAt; packets that are answered and not sent take up the queue
+	relayAfter = 256  // full batches in a row that make the loop saturated: a burst is over before
+	relayWake  = 512  // the most for wakeAt; packets that are answered and not sent take up the queue
 	relayTrial = 96   // batches of each half of a trial
 	relayKeep  = 4096 // batches that a decision holds, a few tenths of a second
 )

@@ -14,7 +14,7 @@ type sender struct {
 	queue   uint16
 	maxSend int
 
-	msgs   []byte // message headers; payloads are sent from where they are
+	msgs   []byte // messages; payloads that are not short are sent from where they are
 	vector nlsock.Vector
 	start  int // of the part of msgs that is not in vector yet
 

@@ -39,8 +39,8 @@ func NewAlarm() (*Alarm, error) {
 	return a, nil
 }
 
-// Set makes the alarm go off once, in d from now, whatever it was set for before. Any goroutine may call it; of two that
-// do at the same time, both get what one of them wanted.
+// Set makes the alarm go off once, in d from now, which must be more than 0, whatever it was set for before. Any
+// goroutine may call it; of two that do at the same time, both get what one of them wanted.
 func (a *Alarm) Set(d time.Duration) {
 	a.after.Store(int64(d))
 	a.rc.Control(a.set) // fails only when closed
