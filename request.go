@@ -181,14 +181,18 @@ func errno(e wire.Error) error {
 	return nlsock.Errno(e.Errno)
 }
 
-// SetMode changes what the kernel copies of packets queued from now on, and waits for the kernel's acknowledgement. It
-// may be called from any goroutine, while Serve or Recv runs and under any load. The range is as in Config.Range, and may
-// not be larger than the one the queue was opened with, for which its buffers were made.
+// SetMode changes what the kernel copies of packets queued from now on, and waits for the kernel's acknowledgement.
+// Answers that were given before it reach the kernel before it. It may be called from any goroutine, while Serve or Recv
+// runs and under any load. The range is as in Config.Range, and may not be larger than the one the queue was opened with,
+// for which its buffers were made.
 func (q *Queue) SetMode(m Mode, rng int) error {
 	c := Config{Mode: m, Range: rng, Flags: q.flags}
 	err := c.check()
 	if err == nil && c.slotSize() > q.slotSize {
 		err = errors.New("the new mode or range copies more than the queue was opened for: open it with the larger range")
+	}
+	if err == nil {
+		err = q.flush()
 	}
 	if err == nil {
 		err = q.request(wire.Config{Queue: q.cfg.Queue, SetParams: true, CopyMode: c.copyMode(), CopyRange: uint32(rng)})

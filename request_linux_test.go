@@ -161,3 +161,27 @@ func TestConfigMistakes(t *testing.T) {
 		}
 	}
 }
+
+// A mode comes behind the answers that were given before it.
+func TestSetModeFollowsAnswers(t *testing.T) {
+	p, q := newPeer(t, ipq.Config{})
+	p.packet(1, "x")
+	var b ipq.Batch
+	if err := q.Recv(&b); err != nil {
+		t.Fatal(err)
+	}
+	for x := range b.All() {
+		if err := q.SetVerdict(x.ID, ipq.Accept, ipq.Changes{More: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- q.SetMode(ipq.ModeMeta, 0) }()
+	if v, _ := p.verdict(); v.ID != 1 {
+		t.Errorf("the verdict is for packet %d", v.ID)
+	}
+	p.ack(p.expect(wire.TypeConfig))
+	if err := soon(t, done, "SetMode"); err != nil {
+		t.Error(err)
+	}
+}

@@ -107,7 +107,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		}
 		d := c.family.request(c, b, c.allowed(box, i))
 		if d.answer {
-			settle(d.key.queue == last.key.queue)
+			settle(d.key.feed == last.key.feed)
 			if d.verdict != wire.IPQVerdictDrop {
 				c.reply() // before what comes of the verdict
 				reinjected = true
@@ -125,7 +125,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 			c.fence(c.handler.settle)
 		case reinjected:
 			// The kernel handled a verdict to its end before it acknowledged it.
-			c.fence(d.key.fence)
+			c.fence(d.key.feed.fence)
 			reinjected = false
 		}
 		c.replies = append(c.replies, c.respond(d.errno, d.request))

@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ipq"
 	"ipq/internal/wire"
 )
 
@@ -71,12 +70,12 @@ func (f *family) isPeer(c *conn) bool {
 }
 
 // offer decides what becomes of a packet.
-func (f *family) offer(q *ipq.Queue, o *offer) {
+func (f *family) offer(from *feed, o *offer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := o.packet
 	var ok bool
-	o.id, o.copied, ok = f.brain.offer(packetID{q, p.ID}, devices{p.In, p.Out, p.PhysIn, p.PhysOut}, len(p.Payload))
+	o.id, o.copied, ok = f.brain.offer(packetID{from, p.ID}, devices{p.In, p.Out, p.PhysIn, p.PhysOut}, len(p.Payload))
 	if ok {
 		o.to = f.peer
 	}
@@ -134,7 +133,7 @@ func (f *family) leave(c *conn) {
 
 func drop(packets []packetID) {
 	for i, k := range packets {
-		k.settle(wire.IPQVerdictDrop, nil, i < len(packets)-1 && k.queue == packets[i+1].queue)
+		k.settle(wire.IPQVerdictDrop, nil, i < len(packets)-1 && k.feed == packets[i+1].feed)
 	}
 }
 

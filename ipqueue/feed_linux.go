@@ -1,8 +1,11 @@
 package ipqueue
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +21,17 @@ type feed struct {
 	offers  []offer
 	message wire.IPQPacket // of the packet that is being sent
 	passes  atomic.Uint64  // odd while a batch is being passed on
+	fences  fences
+}
+
+// fences are points in the stream of packets that somebody waits for.
+type fences struct {
+	asked atomic.Uint64 // how many there are; changed under mu
+
+	mu      sync.Mutex
+	passed  uint64 // the stream is beyond so many
+	ended   bool   // the stream is
+	changed sync.Cond
 }
 
 // offer is a packet of the batch that is being worked on.
@@ -33,13 +47,14 @@ type offer struct {
 // openFeed takes a queue. held is how many packets the handler will hold at most.
 func openFeed(h *Handler, number uint16, held uint32) (*feed, error) {
 	f := &feed{handler: h}
+	f.fences.changed.L = &f.fences.mu
 	q, err := ipq.Open(ipq.Config{
 		Queue: number,
 		// The families count for themselves, and drop what is too much. The kernel's
 		// limit leaves room for what has not reached them.
 		MaxLen:         held + max(DefaultMaxLen, held/2),
 		MaxHeld:        int(min(held, 1<<23)) + 256,
-		OnVerdictError: func(id ipq.ID, err error) { h.refused(packetID{f.queue, id}, err) },
+		OnVerdictError: func(id ipq.ID, err error) { h.refused(packetID{f, id}, err) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ipqueue: %w", err)
@@ -50,14 +65,62 @@ func openFeed(h *Handler, number uint16, held uint32) (*feed, error) {
 
 // run passes packets on until the queue is closed; it returns why.
 func (f *feed) run() error {
+	defer f.endFences()
 	for {
-		if err := f.queue.Recv(&f.batch); err != nil {
+		asked := f.fences.asked.Load()
+		err := f.queue.Recv(&f.batch)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			f.passFences(asked)
+			continue
+		case err != nil:
 			return err
 		}
 		f.passes.Add(1)
 		f.pass()
 		f.passes.Add(1)
 	}
+}
+
+// fence returns when the kernel has every verdict that was given before, and the
+// peers have every packet that it queued because of them.
+func (f *feed) fence() {
+	// This changes nothing. It is behind the verdicts, and what they queued is before
+	// its acknowledgement: received, but perhaps not by run.
+	if f.queue.SetMode(ipq.ModePacket, 0) != nil {
+		return
+	}
+	// A deadline that is over ends run's wait for packets behind those that it has,
+	// and those that were received for it.
+	s := &f.fences
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine := s.asked.Add(1)
+	_ = f.queue.SetReadDeadline(time.Unix(1, 0)) // fails when the queue is closed
+	for s.passed < mine && !s.ended {
+		s.changed.Wait()
+	}
+}
+
+// passFences lets those go on who had asked when run began to wait for packets,
+// and found none.
+func (f *feed) passFences(asked uint64) {
+	s := &f.fences
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passed = asked
+	if s.asked.Load() == asked {
+		_ = f.queue.SetReadDeadline(time.Time{})
+	}
+	s.changed.Broadcast()
+}
+
+func (f *feed) endFences() {
+	s := &f.fences
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.changed.Broadcast()
 }
 
 // settle returns when the packets of which it has been decided what their peer
@@ -75,7 +138,7 @@ func (f *feed) pass() {
 	for p := range f.batch.All() {
 		o := offer{packet: p, family: f.handler.family(p.Family)}
 		if o.family != nil {
-			o.family.offer(f.queue, &o)
+			o.family.offer(f, &o)
 		}
 		f.offers = append(f.offers, o)
 	}
@@ -112,7 +175,7 @@ func (f *feed) offerAgain() {
 				family.catchUp()
 				caughtUp = true
 			}
-			family.offer(f.queue, o)
+			family.offer(f, o)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -59,5 +61,34 @@ func TestOrderOfVerdicts(t *testing.T) {
 				t.Fatalf("round %d: packet %d arrived as number %d; the verdicts were in the order %v", round, got-1, at, order)
 			}
 		}
+	}
+}
+
+// What a verdict led to precedes its acknowledgement: here the packet, which
+// comes again. The handler's goroutines have to wait for a processor anywhere, so
+// that the program answers while they are not done with what they have just sent.
+func TestOrderOfAcknowledgement(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU()))
+	var stop atomic.Bool
+	defer stop.Store(true)
+	for range 4 * runtime.NumCPU() {
+		go func() {
+			for !stop.Load() {
+			}
+		}()
+	}
+	n.send(t, "7001", 10)
+	for range 500 {
+		m, _ := p.wantPacket()
+		v := wire.IPQ64.AppendVerdict(nil, wire.IPQVerdict{Value: wire.IPQVerdictRepeat, ID: m.ID})
+		p.send(p.message(wire.IPQTypeVerdict, wire.IPQFlagRequest|wire.IPQFlagAck, v))
+		again, _ := p.wantPacket()
+		p.wantReply(0)
+		p.verdict(again.ID, wire.IPQVerdictRepeat, nil)
 	}
 }
