@@ -16,7 +16,7 @@
 //
 // A Packet, and every slice in it, is valid until the handler returns; Clone makes a copy that stays. What the library
 // is given to send it has taken when the call returns, so one scratch buffer may serve for every packet. A payload that
-// is edited in place is sent from where it is.
+// is edited in place is sent from where it is, a short one behind its message.
 //
 // Each packet gets exactly one verdict. An answer given before the handler returns wins over what it returns; any other
 // second answer is ErrAnswered. Where the program gives none, Config.Default does, and the program is told. A handler that

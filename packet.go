@@ -154,7 +154,8 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 }
 
 // SetPayload replaces the packet, from its network header on, when the handler returns a verdict. Payload edited in
-// place is sent without a copy: p.SetPayload(p.Payload[:n]). Anything else is copied, so b may be reused at once.
+// place is sent from where it is, if it is longer than 256 bytes: p.SetPayload(p.Payload[:n]). Anything else is copied,
+// so b may be reused at once.
 //
 // The checksums of IP, TCP, UDP and ICMP are made true, except the transport's in a fragment, which nobody can compute.
 // The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths

@@ -62,30 +62,44 @@ func TestLatency(t *testing.T) {
 func TestHighWater(t *testing.T) {
 	everywhere(t, func(t *testing.T, w world) {
 		told := make(chan float64, 10)
-		q := w.open(t, ipq.Config{MaxLen: 16, OnHighWater: func(full float64) { told <- full }})
+		q := w.open(t, ipq.Config{MaxLen: 24, OnHighWater: func(full float64) { told <- full }})
 		ids := hold(t, q)
 		for round := range 2 {
 			var held []ipq.ID
-			for i := range 15 {
+			for i := range 20 {
 				w.send(t, fmt.Sprintf("packet %d of round %d", i, round), 0)
 				held = append(held, soon(t, ids, "the handler"))
 			}
 			if full := soon(t, told, "OnHighWater"); full < 0.75 || full > 1 {
 				t.Errorf("told that %v is taken", full)
 			}
-			for _, id := range held {
-				if err := q.SetVerdict(id, ipq.Drop); err != nil {
-					t.Fatal(err)
+			drop := func(ids []ipq.ID) {
+				t.Helper()
+				for _, id := range ids {
+					if err := q.SetVerdict(id, ipq.Drop); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
-			until(t, "the queue to be empty", func() bool { return w.loss(t).Waiting == 0 })
 			// It is looked at when a packet comes, and not more often than each 10 ms.
-			for end := time.Now().Add(15 * time.Millisecond); time.Now().Before(end); {
-				w.send(t, fmt.Sprintf("after round %d, %v", round, time.Until(end)), 0)
-				if err := q.SetVerdict(soon(t, ids, "the handler"), ipq.Drop); err != nil {
-					t.Fatal(err)
+			looked := func() {
+				t.Helper()
+				for end := time.Now().Add(15 * time.Millisecond); time.Now().Before(end); {
+					w.send(t, fmt.Sprintf("in round %d, %v", round, time.Until(end)), 0)
+					drop([]ipq.ID{soon(t, ids, "the handler")})
 				}
 			}
+			// Between the two marks nothing changes: what fills up again from there is no news.
+			drop(held[:6])
+			looked()
+			for i := range 6 {
+				w.send(t, fmt.Sprintf("packet %d of round %d again", i, round), 0)
+				held[i] = soon(t, ids, "the handler")
+			}
+			looked()
+			drop(held)
+			until(t, "the queue to be empty", func() bool { return w.loss(t).Waiting == 0 })
+			looked()
 			if len(told) > 0 {
 				t.Error("told twice")
 			}

@@ -13,7 +13,7 @@ import (
 
 // An Alarm is a timer that can be put off for as long as one likes without waking anybody. One of the runtime's timers
 // wakes a thread at the time that it was first set for, only to find it put off: a thousand times a second that costs a
-// saturated reader a quarter of its packets, because the scheduler makes room for the woken thread.
+// saturated reader many of its packets, because the scheduler makes room for the woken thread.
 type Alarm struct {
 	f     *os.File
 	rc    syscall.RawConn
