@@ -24,7 +24,8 @@ func (q *Queue) flush() error {
 // flushBeside is flush for who has nobody to tell: the receive loop returns the error, if there is one.
 func (q *Queue) flushBeside() {
 	if err := q.flush(); err != nil {
-		q.flushError.CompareAndSwap(nil, &err)
+		kept := err // err itself would be allocated each time
+		q.flushError.CompareAndSwap(nil, &kept)
 	}
 }
 

@@ -19,6 +19,7 @@ type Alarm struct {
 	rc    syscall.RawConn
 	after atomic.Int64     // nanoseconds, for set
 	set   func(fd uintptr) // made once, so that Set allocates nothing
+	times [8]byte          // how often it has gone off, for Wait, which allocates nothing either
 }
 
 // NewAlarm makes an alarm that is not set.
@@ -46,10 +47,9 @@ func (a *Alarm) Set(d time.Duration) {
 	a.rc.Control(a.set) // fails only when closed
 }
 
-// Wait returns when the alarm has gone off, and an error when it is closed.
+// Wait returns when the alarm has gone off, and an error when it is closed. One goroutine at a time may call it.
 func (a *Alarm) Wait() error {
-	var times [8]byte
-	_, err := a.f.Read(times[:])
+	_, err := a.f.Read(a.times[:])
 	return err
 }
 
