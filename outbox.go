@@ -27,6 +27,7 @@ type outbox struct {
 
 	waiting atomic.Int32 // packets whose answers may be sent by whoever comes first; see publish
 	counts  counts
+	sent    uint64 // packets whose answers have been sent
 }
 
 type counts struct {
@@ -182,6 +183,7 @@ func (o *outbox) take() (l *letters, floor uint64) {
 // give returns sent letters for reuse.
 func (o *outbox) give(l *letters) {
 	const keep = 1 << 20 // of copied payloads; more than that was a burst
+	sent := uint64(l.packets)
 	l.answers, l.arrivals, l.packets, l.sorted = l.answers[:0], l.arrivals[:0], 0, true
 	clear(l.extras)
 	l.extras, l.conns = l.extras[:0], l.conns[:0]
@@ -190,7 +192,15 @@ func (o *outbox) give(l *letters) {
 	}
 	o.mu.Lock()
 	o.spare = l
+	o.sent += sent
 	o.mu.Unlock()
+}
+
+// unsent is how many packets are answered by answers that have not been sent.
+func (o *outbox) unsent() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int(o.counts.answers() - o.sent)
 }
 
 // rest ends the turns of the batch that was handed out last. What was not answered is held from now on; what is over

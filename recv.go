@@ -54,7 +54,7 @@ func (q *Queue) settle() (held int) {
 // to r. The caller has the right to read.
 func (q *Queue) recv(b *Batch, r *relay) error {
 	held := q.settle()
-	passed := r != nil && r.saturated(b.full()) && r.pass()
+	passed := r != nil && r.saturated(b.full(), b.n, q.received) && r.pass()
 	b.n = 0 // also when what follows fails: what was in b is answered or held
 	if err := q.flushError.Swap(nil); err != nil {
 		return *err

@@ -16,21 +16,23 @@ type relay struct {
 
 	wakeAt int // packets that wait before the relay is woken: a wake-up costs as much as several of them
 	ownAt  int // packets that wait before the loop sends them itself
-	full   int // batches in a row that filled every buffer
 
 	// Whether it is worth it is found by trying, and the decision kept for a while.
-	use     bool
-	left    int           // batches until the next trial
-	tried   int           // batches of the trial: first without the relay, then with it
-	began   time.Time     // of the half of the trial that runs
-	without time.Duration // what the first half took
+	full    int           // batches in a row that filled every buffer
+	use     bool          // the decision
+	left    int           // batches that it is kept for
+	tried   int           // batches of the trial that runs
+	began   time.Duration // when what is measured began, since epoch
+	unsent  int           // packets answered and not sent, then
+	without time.Duration // what the batches before the trial took
 }
 
 const (
-	relayAfter = 256  // full batches in a row that make the loop saturated: a burst is over before
-	relayWake  = 512  // the most for wakeAt; packets that are answered and not sent take up the queue
-	relayTrial = 96   // batches of each half of a trial
-	relayKeep  = 4096 // batches that a decision holds, a few tenths of a second
+	relayAfter  = 64   // full batches in a row that make the loop saturated; a trial is measured against the last of them
+	relayTrial  = 128  // batches of a trial
+	relaySettle = 16   // batches before a measurement, for a thread to be woken and caches to fill
+	relayKeep   = 4096 // batches that a decision is kept for, a few tenths of a second
+	relayWake   = 1024 // the most for wakeAt; packets that are answered and not sent take up the queue
 )
 
 // start makes the goroutine, which costs nothing until it is kicked. stop ends it.
@@ -60,32 +62,56 @@ func (r *relay) run() {
 	}
 }
 
-// saturated notes that a batch has filled its buffers, or not, and reports whether the relay should send.
-func (r *relay) saturated(full bool) bool {
+// saturated notes that a batch of n packets, received at now, has filled its buffers, or not, and reports whether the
+// relay should send.
+func (r *relay) saturated(full bool, n int, now time.Duration) bool {
 	if !full {
 		r.full, r.tried = 0, 0
 		return false
 	}
-	if r.full++; r.full <= relayAfter || runtime.GOMAXPROCS(0) == 1 {
+	switch r.full++; {
+	case r.full < relaySettle:
+		return false
+	case r.full == relaySettle:
+		r.began = now
+		return false
+	case r.full < relayAfter:
+		return false
+	case r.full == relayAfter:
+		r.without = now - r.began
+	}
+	if r.left == 0 {
+		return r.try(n, now)
+	}
+	if r.left--; r.left == 0 {
+		r.full = 0 // to be measured anew without the relay
+	}
+	return r.use
+}
+
+// try lets the relay send for the batches of a trial, and decides after the last.
+func (r *relay) try(n int, now time.Duration) bool {
+	if runtime.GOMAXPROCS(0) == 1 {
+		r.use, r.left = false, relayKeep
 		return false
 	}
-	if r.left > 0 {
-		r.left--
-		return r.use
-	}
 	switch r.tried++; r.tried {
-	case 1:
-		r.began = time.Now()
-	case 1 + relayTrial:
-		now := time.Now()
-		r.without, r.began = now.Sub(r.began), now
-	case 1 + 2*relayTrial:
-		// A fifth less time, or the second thread is not worth its cycles; what waits at the end of a trial flatters it.
-		r.use = time.Since(r.began) < r.without*4/5
+	case relaySettle:
+		r.began, r.unsent = now, r.q.outbox.unsent()
+	case relaySettle + relayTrial:
+		// Half of the work on a packet that is answered and not sent is still to be done.
+		batches := relayTrial - (r.q.outbox.unsent()-r.unsent)/2/n
+		r.use = faster(now-r.began, batches, r.without, relayAfter-relaySettle)
 		r.tried, r.left = 0, relayKeep
 		return r.use
 	}
-	return r.tried > relayTrial
+	return true
+}
+
+// faster reports whether batches with the relay took a fifth less time than batches without: for less the second thread is
+// not worth its cycles.
+func faster(with time.Duration, batches int, without time.Duration, others int) bool {
+	return 5*with*time.Duration(others) < 4*without*time.Duration(batches)
 }
 
 // pass leaves the answers of a batch to the relay. It reports false if they had better be sent here.

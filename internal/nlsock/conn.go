@@ -191,11 +191,18 @@ func (c *Conn) tryRecv(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			if yielded || !c.recv.wait || !c.recv.patience.yield() {
+			if yielded {
+				c.recv.patience.told(false)
+				return false
+			}
+			if !c.recv.wait || !c.recv.patience.yield() {
 				return false
 			}
 			yielded = true
 			continue
+		}
+		if yielded {
+			c.recv.patience.told(true)
 		}
 		c.recv.n, c.recv.errno = int(n), errno
 		return true
