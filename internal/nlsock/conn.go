@@ -19,19 +19,23 @@ import (
 type Conn struct {
 	f       *os.File
 	rc      syscall.RawConn
+	bell    *bell
 	netlink bool
 	port    uint32
 	closed  atomic.Bool
 
 	// What the poller's callbacks work on. They are made once, so that a call allocates nothing.
 	recv struct {
-		fn    func(fd uintptr) bool
-		try   func(fd uintptr) bool
+		open  func(socket uintptr)
+		fn    func(bell uintptr) bool
+		fd    int // of the socket
 		heads []mmsghdr
 		n     int
 		errno syscall.Errno
+		err   error
 
 		wait     bool // the caller would wait
+		waited   bool // and has waited
 		patience patience
 	}
 	send struct {
@@ -46,7 +50,7 @@ type Conn struct {
 // Dial opens a netfilter netlink socket in the caller's network namespace and connects it to the kernel, so that the
 // kernel refuses messages that other processes send to it.
 func Dial() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
@@ -116,10 +120,13 @@ func adopt(fd int) (*Conn, error) {
 	default:
 		return nil, fmt.Errorf("the socket is of family %d and type %d: need AF_NETLINK, or AF_UNIX with SOCK_SEQPACKET", domain, kind)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
+	// A socket that does not block is put into the runtime's poller. That is for sending to a peer that may be slow; the
+	// kernel never makes a sender wait.
+	netlink := domain == unix.AF_NETLINK
+	if err := unix.SetNonblock(fd, !netlink); err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return wrap(fd, domain == unix.AF_NETLINK)
+	return wrap(fd, netlink)
 }
 
 func wrap(fd int, netlink bool) (*Conn, error) {
@@ -141,18 +148,19 @@ func wrap(fd int, netlink bool) (*Conn, error) {
 			}
 		}
 	}
-	c.f = os.NewFile(uintptr(fd), "netlink")
-	rc, err := c.f.SyscallConn()
+	bell, err := newBell(fd)
 	if err != nil {
 		return nil, err
 	}
-	c.rc = rc
+	c.bell = bell
+	c.f = os.NewFile(uintptr(fd), "netlink")
+	if c.rc, err = c.f.SyscallConn(); err != nil {
+		return nil, err
+	}
 	c.recv.fn = c.tryRecv
-	c.recv.try = func(fd uintptr) bool {
-		if !c.tryRecv(fd) {
-			c.recv.n, c.recv.errno = 0, 0
-		}
-		return true
+	c.recv.open = func(socket uintptr) {
+		c.recv.fd = int(socket)
+		c.recv.err = c.bell.rc.Read(c.recv.fn)
 	}
 	c.send.fn = c.trySend
 	return c, nil
@@ -167,9 +175,18 @@ func (c *Conn) Port() uint32 { return c.port }
 // Recv waits for at least one datagram and takes as many as are there and r holds. It returns how many. ENOBUFS, which
 // means that the kernel has dropped something, is returned as it is; it is not fatal. After Close the error is
 // os.ErrClosed, after a deadline os.ErrDeadlineExceeded. When the peer of a socketpair is gone, the datagrams are empty.
-func (c *Conn) Recv(r *Ring) (int, error) {
-	c.recv.heads, c.recv.wait = r.heads, true
-	if err := c.rc.Read(c.recv.fn); err != nil {
+func (c *Conn) Recv(r *Ring) (int, error) { return c.receive(r, true) }
+
+// TryRecv is Recv without waiting: 0 and a nil error when nothing is there.
+func (c *Conn) TryRecv(r *Ring) (int, error) { return c.receive(r, false) }
+
+func (c *Conn) receive(r *Ring, wait bool) (int, error) {
+	c.recv.heads, c.recv.wait, c.recv.waited = r.heads, wait, false
+	err := c.rc.Control(c.recv.open) // the socket stays open while the bell is waited for
+	if err == nil {
+		err = c.recv.err
+	}
+	if err != nil {
 		return 0, c.cause(err)
 	}
 	if c.recv.errno != 0 {
@@ -178,47 +195,45 @@ func (c *Conn) Recv(r *Ring) (int, error) {
 	return c.recv.n, nil
 }
 
-// tryRecv always tries the system call before it lets the poller park. The poller is edge-triggered and resets readiness
+// tryRecv always tries to take something before it lets the poller park. The poller is edge-triggered and resets readiness
 // on entry: a callback that said "not yet" without having seen EAGAIN would sleep on a packet that is already there.
-func (c *Conn) tryRecv(fd uintptr) bool {
-	yielded := false
+func (c *Conn) tryRecv(bell uintptr) bool {
+	found := c.take()
+	if !found && c.recv.wait && c.recv.patience.yield() {
+		found = c.take()
+		c.recv.patience.told(found)
+	}
+	switch {
+	case found && c.recv.waited: // what is next may be long in coming, so the bell is left as it is
+	case found || !c.recv.wait:
+		if !c.bell.silent {
+			c.bell.ring(int(bell), c.recv.fd, false)
+		}
+	case c.bell.silent:
+		c.bell.ring(int(bell), c.recv.fd, true)
+		found = c.take() // for what has come before
+	}
+	c.recv.waited = !found
+	return found || !c.recv.wait
+}
+
+// take reports whether something has been received, be it an error.
+func (c *Conn) take() bool {
 	for {
 		// Raw, without telling the scheduler: the call never blocks, and handing the processor away and getting it back
 		// costs more than it takes.
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&c.recv.heads[0])),
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.recv.fd), uintptr(unsafe.Pointer(&c.recv.heads[0])),
 			uintptr(len(c.recv.heads)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			if yielded {
-				c.recv.patience.told(false)
-				return false
-			}
-			if !c.recv.wait || !c.recv.patience.yield() {
-				return false
-			}
-			yielded = true
-			continue
-		}
-		if yielded {
-			c.recv.patience.told(true)
+			c.recv.n, c.recv.errno = 0, 0
+			return false
 		}
 		c.recv.n, c.recv.errno = int(n), errno
 		return true
 	}
-}
-
-// TryRecv is Recv without waiting: 0 and a nil error when nothing is there.
-func (c *Conn) TryRecv(r *Ring) (int, error) {
-	c.recv.heads, c.recv.wait = r.heads, false
-	if err := c.rc.Read(c.recv.try); err != nil {
-		return 0, c.cause(err)
-	}
-	if c.recv.errno != 0 {
-		return 0, os.NewSyscallError("recvmmsg", c.recv.errno)
-	}
-	return c.recv.n, nil
 }
 
 // Send sends the pieces, at most MaxPieces, as one datagram. On a netlink socket the kernel has done what the messages
@@ -257,16 +272,22 @@ func (c *Conn) trySend(fd uintptr) bool {
 }
 
 // SetReadDeadline bounds Recv; the zero time means no bound. It may be called while Recv waits.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.cause(c.f.SetReadDeadline(t)) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.cause(c.bell.f.SetReadDeadline(t)) }
 
 // SetWriteDeadline bounds Send, which only the other end of a socketpair can make wait. It may be called while Send waits.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.cause(c.f.SetWriteDeadline(t)) }
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.netlink {
+		return nil
+	}
+	return c.cause(c.f.SetWriteDeadline(t))
+}
 
 // Close closes the descriptor and wakes a waiting Recv. It may be called more than once, and never waits.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	c.bell.f.Close()
 	return c.f.Close()
 }
 
