@@ -15,11 +15,14 @@ import (
 // packetSize is the length of every generated packet from its IP header on: 100 bytes, 72 of them UDP payload.
 const packetSize, udpPayload = 100, 72
 
+// trainLength is how many packets of a flood the kernel is handed at once.
+const trainLength = 32
+
 // A generator sends small UDP packets as fast as one core can, or at a pace. It belongs to one goroutine.
 type generator struct {
-	fd    int
-	msgs  []mmsghdr
-	keeps []any // what msgs points to
+	fd   int
+	msgs []mmsghdr
+	iov  *unix.Iovec // the payload of each
 }
 
 // mmsghdr is the kernel's struct mmsghdr.
@@ -39,7 +42,7 @@ func newGenerator(to netip.AddrPort, addresses int) (*generator, error) {
 	payload := make([]byte, udpPayload)
 	iov := &unix.Iovec{Base: &payload[0]}
 	iov.SetLen(len(payload))
-	g := &generator{fd: fd, msgs: make([]mmsghdr, sendBatch), keeps: []any{payload, iov}}
+	g := &generator{fd: fd, msgs: make([]mmsghdr, sendBatch), iov: iov}
 	names := make([]unix.RawSockaddrInet4, addresses)
 	address := to.Addr()
 	for i := range names {
@@ -53,7 +56,6 @@ func newGenerator(to netip.AddrPort, addresses int) (*generator, error) {
 		h.Iov = iov
 		h.SetIovlen(1)
 	}
-	g.keeps = append(g.keeps, names)
 	return g, nil
 }
 
@@ -62,7 +64,8 @@ func (g *generator) close() { unix.Close(g.fd) }
 // send sends n packets.
 func (g *generator) send(n int) error {
 	for n > 0 {
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.msgs[0])), uintptr(min(n, len(g.msgs))), 0, 0, 0)
+		// Raw: the scheduler would have a second thread take over from this one each time, on the reader's core.
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.msgs[0])), uintptr(min(n, len(g.msgs))), 0, 0, 0)
 		if errno != 0 && errno != unix.EINTR {
 			return fmt.Errorf("sending: %w", errno)
 		}
@@ -70,7 +73,6 @@ func (g *generator) send(n int) error {
 			n -= int(sent)
 		}
 	}
-	runtime.KeepAlive(g.keeps)
 	return nil
 }
 
@@ -93,8 +95,24 @@ func (g *generator) pace(n int, interval time.Duration) error {
 	return nil
 }
 
+// inTrains has each message carry the payloads of trainLength packets. The kernel takes them apart just before it queues
+// them, for readers that have not asked for trains (GSO). One by one, a packet takes the generator's core longer than it
+// takes most readers, and all floods are alike.
+func (g *generator) inTrains() error {
+	if err := unix.SetsockoptInt(g.fd, unix.SOL_UDP, unix.UDP_SEGMENT, udpPayload); err != nil {
+		return fmt.Errorf("UDP_SEGMENT: %w", err)
+	}
+	payload := make([]byte, trainLength*udpPayload)
+	g.iov.Base = &payload[0]
+	g.iov.SetLen(len(payload))
+	return nil
+}
+
 // flood sends from one core, the machine's last, until stop is called, which waits for it.
-func (g *generator) flood() (stop func() error) {
+func (g *generator) flood() (stop func() error, err error) {
+	if err := g.inTrains(); err != nil {
+		return nil, err
+	}
 	var stopped atomic.Bool
 	done := make(chan error)
 	go func() {
@@ -108,7 +126,7 @@ func (g *generator) flood() (stop func() error) {
 	return func() error {
 		stopped.Store(true)
 		return <-done
-	}
+	}, nil
 }
 
 // cores are those this process may use.

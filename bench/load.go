@@ -29,7 +29,10 @@ func flood(a *arena, c contestant, _ int) (values, error) {
 		return nil, err
 	}
 	defer g.close()
-	stop := g.flood()
+	stop, err := g.flood()
+	if err != nil {
+		return nil, err
+	}
 	time.Sleep(floodWarmUp)
 	before, err := passed()
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -18,10 +19,14 @@ import (
 const (
 	nearAddress, farAddress = "10.9.0.1", "10.9.0.2"
 	tcpPort                 = 4001
-	tcpWarmUp               = 200 * time.Millisecond
-	tcpTime                 = 700 * time.Millisecond
+	tcpWarmUp               = 500 * time.Millisecond
+	tcpTime                 = time.Second
 	tcpChunk                = 256 << 10
 )
+
+// congestionControl is what the sender uses. BBR, the default of some machines, paces by the shortest round trip that it has
+// seen, and over a link without length that holds any queued flow back more than its reader does.
+const congestionControl = "reno"
 
 // bulk receives one TCP flow over a veth pair with an MTU of 1500, its segments queued on INPUT or not.
 func bulk(a *arena, c contestant, _ int) (values, error) {
@@ -172,8 +177,14 @@ func (f *farHost) receive() (bytes int, wall time.Duration, err error) {
 // runTCPSend is the far host's process: for each line it sends until the receiver hangs up.
 func runTCPSend() error {
 	buf := make([]byte, tcpChunk)
+	dialer := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) (err error) {
+		refused := c.Control(func(fd uintptr) {
+			err = os.NewSyscallError("setsockopt(TCP_CONGESTION)", unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestionControl))
+		})
+		return cmp.Or(refused, err)
+	}}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		conn, err := net.DialTimeout("tcp4", fmt.Sprint(nearAddress, ":", tcpPort), 10*time.Second)
+		conn, err := dialer.Dial("tcp4", fmt.Sprint(nearAddress, ":", tcpPort))
 		if err != nil {
 			return fmt.Errorf("the far host: %w", err)
 		}

@@ -34,8 +34,9 @@ one thing after the other, in rounds; each figure is the median of all rounds:
               back: what half of them take at most (median), and 90 and 99 of 100.
               On its way there it is queued: with the reader on the same core, asleep
               on another, or looking for packets without a pause (BusyPoll) on another.
-  TCP         One connection over a link with an MTU of 1500 bytes: what it carries. What
-              arrives is queued in trains, as long as the kernel makes them (GSO).
+  TCP         One connection, with Reno's congestion control, over a link with an MTU of
+              1500 bytes: what it carries. What arrives is queued in trains, as long as
+              the kernel makes them (GSO).
 
 Round trip and TCP are measured without a queue, too. The reader accepts every packet
 without a look at it: what your program does comes on top. Other load on the machine shows: let it

@@ -67,17 +67,22 @@ func (q *benchQueue) passes(before float64) error {
 	}
 }
 
-// sendPackets sends small packets until it is killed, many with each system call.
+// sendPackets sends small packets until it is killed, many with each system call, and in trains, which the kernel takes
+// apart just before it queues them: one by one, sending a packet takes longer than to receive and accept it.
 func sendPackets(fd int) error {
 	if err := keepToLastCore(); err != nil {
 		return err
+	}
+	train := 32
+	if unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, smallPayload) != nil {
+		train = 1 // before Linux 4.18
 	}
 	// message is the kernel's struct mmsghdr.
 	type message struct {
 		header unix.Msghdr
 		length uint32
 	}
-	payload := make([]byte, smallPayload)
+	payload := make([]byte, train*smallPayload)
 	piece := unix.Iovec{Base: &payload[0]}
 	piece.SetLen(len(payload))
 	messages := make([]message, 64)
@@ -86,7 +91,8 @@ func sendPackets(fd int) error {
 		messages[i].header.SetIovlen(1)
 	}
 	for {
-		_, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
+		// Raw: the scheduler would have a second thread take over from this one each time, on the reader's core.
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
 		if errno != 0 && errno != unix.EINTR && errno != unix.ENOBUFS {
 			return os.NewSyscallError("sendmmsg", errno)
 		}

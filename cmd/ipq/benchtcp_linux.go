@@ -15,6 +15,10 @@ import (
 // streamPort is where the TCP connection goes.
 const streamPort = 4002
 
+// streamCongestion is the connection's congestion control. BBR, the default of some machines, paces by the shortest round
+// trip that it has seen, and over a link without length that holds a queued connection back more than its reader does.
+const streamCongestion = "reno"
+
 // streamChunk is read, and written, with each system call.
 const streamChunk = 256 << 10
 
@@ -81,6 +85,7 @@ func (b *benchmark) connect() (here, there *os.File, err error) {
 	err = b.net.Hosts[0].Do(func() error {
 		there, err = openSocket(unix.SOCK_STREAM, "connection", func(fd int) error {
 			return errors.Join(
+				os.NewSyscallError("setsockopt(TCP_CONGESTION)", unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, streamCongestion)),
 				os.NewSyscallError("setsockopt(SO_SNDTIMEO)", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout)),
 				os.NewSyscallError("connect", unix.Connect(fd, to)),
 			)
