@@ -21,6 +21,7 @@ type relay struct {
 	full    int           // batches in a row that filled every buffer
 	use     bool          // the decision
 	left    int           // batches that it is kept for
+	refused int           // batches that the last refusal was kept for
 	tried   int           // batches of the trial that runs
 	began   time.Duration // when what is measured began, since epoch
 	unsent  int           // packets answered and not sent, then
@@ -32,6 +33,7 @@ const (
 	relayTrial  = 128  // batches of a trial
 	relaySettle = 16   // batches before a measurement, for a thread to be woken and caches to fill
 	relayKeep   = 4096 // batches that a decision is kept for, a few tenths of a second
+	relayRetry  = 256  // batches that a first refusal is kept for: what else the machine did may have been the reason
 	relayWake   = 1024 // the most for wakeAt; packets that are answered and not sent take up the queue
 )
 
@@ -102,7 +104,12 @@ func (r *relay) try(n int, now time.Duration) bool {
 		// Half of the work on a packet that is answered and not sent is still to be done.
 		batches := relayTrial - (r.q.outbox.unsent()-r.unsent)/2/n
 		r.use = faster(now-r.began, batches, r.without, relayAfter-relaySettle)
-		r.tried, r.left = 0, relayKeep
+		if r.tried, r.left = 0, relayKeep; r.use {
+			r.refused = 0
+		} else {
+			r.refused = min(max(2*r.refused, relayRetry), relayKeep)
+			r.left = r.refused
+		}
 		return r.use
 	}
 	return true

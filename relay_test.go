@@ -33,20 +33,22 @@ func TestRelayIsTried(t *testing.T) {
 			if n := relays(relayAfter - 1); n != 0 {
 				t.Fatalf("a burst of %d batches was relayed %d times", relayAfter-1, n)
 			}
-			for _, round := range []string{"first", "second"} {
+			refused := relayRetry
+			for round := range 8 {
 				if n := relays(relaySettle + relayTrial - 1); n != relaySettle+relayTrial-1 {
-					t.Fatalf("%s trial: %d batches relayed", round, n)
+					t.Fatalf("trial %d: %d batches relayed", round, n)
 				}
-				want, last := 0, 0
+				kept, want, last := refused, 0, 0
 				if test.use {
-					want, last = relayKeep, 1
+					kept, want, last = relayKeep, relayKeep, 1
 				}
-				if n := relays(relayKeep); n != want {
-					t.Fatalf("%d of the %d batches after the %s trial were relayed, want %d", n, relayKeep, round, want)
+				if n := relays(kept); n != want {
+					t.Fatalf("%d of the %d batches after trial %d were relayed, want %d", n, kept, round, want)
 				}
 				if n := relays(relayAfter); n != last {
-					t.Fatalf("measuring anew after the %s trial, %d batches were relayed", round, n)
+					t.Fatalf("measuring anew after trial %d, %d batches were relayed", round, n)
 				}
+				refused = min(2*refused, relayKeep)
 			}
 			if r.saturated(false, 3, now); relays(relayAfter-1) != 0 {
 				t.Fatal("relayed at once after a batch that was not full")
