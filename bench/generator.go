@@ -61,7 +61,7 @@ func newGenerator(to netip.AddrPort, addresses int) (*generator, error) {
 
 func (g *generator) close() { unix.Close(g.fd) }
 
-// send sends n packets.
+// send sends n packets, or as many trains.
 func (g *generator) send(n int) error {
 	for n > 0 {
 		// Raw: the scheduler would have a second thread take over from this one each time, on the reader's core.

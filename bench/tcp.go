@@ -24,8 +24,8 @@ const (
 	tcpChunk                = 256 << 10
 )
 
-// congestionControl is what the sender uses. BBR, the default of some machines, paces by the shortest round trip that it has
-// seen, and over a link without length that holds any queued flow back more than its reader does.
+// congestionControl is what the sender uses. BBR, the default of some machines, bounds what is in flight by the shortest round
+// trip that it has seen, and over a link without length that holds any queued flow back more than its reader does.
 const congestionControl = "reno"
 
 // bulk receives one TCP flow over a veth pair with an MTU of 1500, its segments queued on INPUT or not.

@@ -67,22 +67,17 @@ func (q *benchQueue) passes(before float64) error {
 	}
 }
 
-// sendPackets sends small packets until it is killed, many with each system call, and in trains, which the kernel takes
-// apart just before it queues them: one by one, sending a packet takes longer than to receive and accept it.
+// sendPackets sends small packets until it is killed, many with each system call.
 func sendPackets(fd int) error {
 	if err := keepToLastCore(); err != nil {
 		return err
-	}
-	train := 32
-	if unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, smallPayload) != nil {
-		train = 1 // before Linux 4.18
 	}
 	// message is the kernel's struct mmsghdr.
 	type message struct {
 		header unix.Msghdr
 		length uint32
 	}
-	payload := make([]byte, train*smallPayload)
+	payload := make([]byte, smallPayload)
 	piece := unix.Iovec{Base: &payload[0]}
 	piece.SetLen(len(payload))
 	messages := make([]message, 64)

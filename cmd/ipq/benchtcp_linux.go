@@ -15,8 +15,9 @@ import (
 // streamPort is where the TCP connection goes.
 const streamPort = 4002
 
-// streamCongestion is the connection's congestion control. BBR, the default of some machines, paces by the shortest round
-// trip that it has seen, and over a link without length that holds a queued connection back more than its reader does.
+// streamCongestion is the connection's congestion control. BBR, the default of some machines, bounds what is in flight by the
+// shortest round trip that it has seen, and over a link without length that holds a queued connection back more than its
+// reader does.
 const streamCongestion = "reno"
 
 // streamChunk is read, and written, with each system call.

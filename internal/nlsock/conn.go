@@ -120,13 +120,7 @@ func adopt(fd int) (*Conn, error) {
 	default:
 		return nil, fmt.Errorf("the socket is of family %d and type %d: need AF_NETLINK, or AF_UNIX with SOCK_SEQPACKET", domain, kind)
 	}
-	// A socket that does not block is put into the runtime's poller. That is for sending to a peer that may be slow; the
-	// kernel never makes a sender wait.
-	netlink := domain == unix.AF_NETLINK
-	if err := unix.SetNonblock(fd, !netlink); err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	return wrap(fd, netlink)
+	return wrap(fd, domain == unix.AF_NETLINK)
 }
 
 func wrap(fd int, netlink bool) (*Conn, error) {
@@ -148,13 +142,7 @@ func wrap(fd int, netlink bool) (*Conn, error) {
 			}
 		}
 	}
-	bell, err := newBell(fd)
-	if err != nil {
-		return nil, err
-	}
-	c.bell = bell
-	c.f = os.NewFile(uintptr(fd), "netlink")
-	if c.rc, err = c.f.SyscallConn(); err != nil {
+	if err := c.watch(fd); err != nil {
 		return nil, err
 	}
 	c.recv.fn = c.tryRecv
@@ -164,6 +152,31 @@ func wrap(fd int, netlink bool) (*Conn, error) {
 	}
 	c.send.fn = c.trySend
 	return c, nil
+}
+
+// watch makes c's files. On an error fd is still the caller's.
+func (c *Conn) watch(fd int) (err error) {
+	// The kernel never makes a sender wait, so that a bell is enough; the other end of a socketpair may.
+	if c.netlink && epollNests() {
+		if c.bell, err = newBell(fd); err != nil {
+			return err
+		}
+		if c.f, err = outsidePoller(fd); err != nil {
+			c.bell.f.Close()
+			return err
+		}
+		c.rc, err = c.f.SyscallConn()
+		return err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	c.f = os.NewFile(uintptr(fd), "netlink")
+	if c.rc, err = c.f.SyscallConn(); err != nil {
+		return err
+	}
+	c.bell = &bell{f: c.f, rc: c.rc}
+	return nil
 }
 
 // Netlink reports whether this is a real netlink socket.
@@ -204,6 +217,7 @@ func (c *Conn) tryRecv(bell uintptr) bool {
 		c.recv.patience.told(found)
 	}
 	switch {
+	case !c.bell.apart:
 	case found && c.recv.waited: // what is next may be long in coming, so the bell is left as it is
 	case found || !c.recv.wait:
 		if !c.bell.silent {
@@ -276,7 +290,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.cause(c.bell.f.SetR
 
 // SetWriteDeadline bounds Send, which only the other end of a socketpair can make wait. It may be called while Send waits.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	if c.netlink {
+	if c.bell.apart {
 		return nil
 	}
 	return c.cause(c.f.SetWriteDeadline(t))
@@ -287,7 +301,9 @@ func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	c.bell.f.Close()
+	if c.bell.apart {
+		c.bell.f.Close()
+	}
 	return c.f.Close()
 }
 

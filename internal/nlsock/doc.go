@@ -1,5 +1,5 @@
 // Package nlsock is the socket under a queue: a descriptor that speaks netlink, with batched receive and scattered send,
-// in the Go runtime's poller.
+// whose readers wait in the Go runtime's poller.
 //
 // The descriptor is either a real netlink socket, connected to the kernel, or an adopted one: a netlink socket that
 // somebody else opened, or one end of a SEQPACKET socketpair whose other end plays the kernel. Receiving and sending
