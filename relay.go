@@ -104,8 +104,9 @@ func (r *relay) try(n int, now time.Duration) bool {
 		// Half of the work on a packet that is answered and not sent is still to be done.
 		batches := relayTrial - (r.q.outbox.unsent()-r.unsent)/2/n
 		r.use = faster(now-r.began, batches, r.without, relayAfter-relaySettle)
-		if r.tried, r.left = 0, relayKeep; r.use {
-			r.refused = 0
+		r.tried = 0
+		if r.use {
+			r.left, r.refused = relayKeep, 0
 		} else {
 			r.refused = min(max(2*r.refused, relayRetry), relayKeep)
 			r.left = r.refused

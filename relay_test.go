@@ -57,6 +57,24 @@ func TestRelayIsTried(t *testing.T) {
 	}
 }
 
+// TestRelayRefusalIsForgotten: once the second thread has been worth it, a refusal is a first one again.
+func TestRelayRefusalIsForgotten(t *testing.T) {
+	r, now := &relay{q: &Queue{outbox: newOutbox()}}, time.Duration(0)
+	for trial, with := range []time.Duration{90, 90, 30, 90} {
+		for decided := false; !decided; decided = r.tried == 0 && r.full > relayAfter {
+			if now += 60 * time.Microsecond; r.saturated(true, 32, now) && r.tried > 0 {
+				now += (with - 60) * time.Microsecond
+			}
+		}
+		if want := []int{relayRetry, 2 * relayRetry, relayKeep, relayRetry}[trial]; r.left != want {
+			t.Fatalf("trial %d: kept for %d batches, want %d", trial, r.left, want)
+		}
+		for r.left > 0 {
+			r.saturated(true, 32, now)
+		}
+	}
+}
+
 // TestRelayTrialCountsUnsent: what is answered and not sent is no gain.
 func TestRelayTrialCountsUnsent(t *testing.T) {
 	r := &relay{q: &Queue{outbox: newOutbox()}}

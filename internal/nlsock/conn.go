@@ -165,17 +165,18 @@ func (c *Conn) watch(fd int) (err error) {
 			c.bell.f.Close()
 			return err
 		}
-		c.rc, err = c.f.SyscallConn()
-		return err
+	} else {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+		c.f = os.NewFile(uintptr(fd), "netlink")
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return os.NewSyscallError("fcntl", err)
-	}
-	c.f = os.NewFile(uintptr(fd), "netlink")
 	if c.rc, err = c.f.SyscallConn(); err != nil {
 		return err
 	}
-	c.bell = &bell{f: c.f, rc: c.rc}
+	if c.bell == nil {
+		c.bell = &bell{f: c.f, rc: c.rc}
+	}
 	return nil
 }
 
