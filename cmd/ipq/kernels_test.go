@@ -9,6 +9,7 @@ import (
 // What doctor says about kernels, by their release strings.
 func TestKernels(t *testing.T) {
 	const old, answers, repeat, queued = "5.12 or later", "when a program answers", "repeat does what accept does", "when a packet is queued"
+	const trains, freed = "CVE-2026-45859", "CVE-2026-43084"
 	for _, c := range []struct {
 		release string
 		says    []string // in the findings and fixes that are not ok
@@ -35,13 +36,30 @@ func TestKernels(t *testing.T) {
 		{"6.7.5", nil},
 		{"6.8.0-rc3", []string{repeat}},
 		{"6.8.0-31-generic", nil},
-		{"6.13.12", nil},
-		{"6.14.0-rc7", []string{queued}},
-		{"6.14.0-1-default", []string{queued}},
-		{"6.14", []string{queued}},
-		{"6.14.1-arch1-1", []string{queued}},
-		{"6.14.2", nil},
-		{"6.15.0", nil},
+		{"6.10.14", nil},
+		{"6.11.0", []string{trains}},
+		{"6.12.74", []string{trains}},
+		{"6.12.75", []string{freed}},
+		{"6.12.82-1-lts", []string{freed}},
+		{"6.12.83", nil},
+		{"6.13.0-rc1", []string{trains}},
+		{"6.13.12", []string{trains}},
+		{"6.14.0-rc7", []string{queued, trains}},
+		{"6.14.0-1-default", []string{queued, trains}},
+		{"6.14", []string{queued, trains}},
+		{"6.14.1-arch1-1", []string{queued, trains}},
+		{"6.14.2", []string{trains}},
+		{"6.15.0", []string{trains}},
+		{"6.18.13", []string{trains}},
+		{"6.18.14", []string{freed}},
+		{"6.18.23", []string{freed}},
+		{"6.18.24", nil},
+		{"6.19.0", []string{trains}},
+		{"6.19.3", []string{trains}},
+		{"6.19.4", []string{freed}},
+		{"6.19.13", []string{freed}},
+		{"6.19.14", nil},
+		{"7.0.0", nil},
 		{"", nil},
 		{"linux", nil},
 		{"6", nil},
