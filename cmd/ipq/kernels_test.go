@@ -121,6 +121,7 @@ func TestQueueChecks(t *testing.T) {
 		{hostQueue{Mode: "packet", Waiting: 1024, QueueDropped: 3}, "lost 3 packets because it was full"},
 		{hostQueue{Mode: "packet", UserDropped: 2}, "lost 2 packets because its socket's buffer was full"},
 		{hostQueue{Mode: "none"}, "drops everything"},
+		{hostQueue{Mode: "packet", PID: 7, Name: "x\n", Waiting: 2, QueueDropped: 9, Refused: true}, `process 7 (x\n): packets that wait: 2; the process has no CAP_NET_ADMIN`},
 	} {
 		r := report{Watch: true}
 		r.queue(c.queue)

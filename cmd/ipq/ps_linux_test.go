@@ -30,6 +30,7 @@ type queueRow struct {
 	UserDropped  int `json:"user_dropped"`
 	Netns        string
 	NetnsInode   uint64 `json:"netns_inode"`
+	Refused      bool
 }
 
 func psRow(t *testing.T, queue int) (row queueRow, ok bool) {
