@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -128,6 +130,34 @@ func TestQueueChecks(t *testing.T) {
 		got := r.Checks[0]
 		if (got.State == stateNote) != (c.says != "") || !strings.Contains(got.Finding, c.says) || (got.Fix != "") != (c.says != "") || !r.Watch {
 			t.Errorf("%+v: %+v, want %q", c.queue, got, c.says)
+		}
+	}
+}
+
+// Processes that cannot be looked into are named, a few of them, and what they are called is escaped.
+func TestProcessNames(t *testing.T) {
+	proc := t.TempDir()
+	var pids []string
+	for i, name := range []string{"init\n", "a\x1b[31m\n", "", "b\n", "c\n", "d\n", "e\n"} {
+		pids = append(pids, fmt.Sprint(i+1))
+		if name == "" {
+			continue // ended
+		}
+		dir := filepath.Join(proc, pids[i])
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "comm"), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range map[int]string{
+		1: "1 (init)",
+		5: `1 (init), 2 (a\x1b[31m), 3 (), 4 (b), 5 (c)`,
+		7: `1 (init), 2 (a\x1b[31m), 3 (), 4 (b), 5 (c) and 2 more`,
+	} {
+		if got := processNames(proc, pids[:n]); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

@@ -200,3 +200,28 @@ func TestPsDenied(t *testing.T) {
 		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
 	}
 }
+
+// A process that cannot be looked into is named once, however many queues there are.
+func TestPsNamesUnreadableProcesses(t *testing.T) {
+	sandbox.RequireQueue(t)
+	_, err := exec.LookPath("setpriv")
+	sandbox.Require(t, "setpriv", err == nil, "no setpriv in PATH: install util-linux")
+	for queue := range uint16(2) {
+		q, err := ipq.Open(ipq.Config{Queue: 4751 + queue})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+	}
+	// This process has more capabilities than ps, so it is closed to ps.
+	e := wait(t, program(t, "setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", binary(t), "ps"))
+	const says = "these processes could not be looked into: "
+	if e.status != 0 || strings.Count(e.stderr, says) != 1 || !strings.Contains(e.stdout, "\n4751 ") || !strings.Contains(e.stdout, "\n4752 ") {
+		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
+	}
+	for _, line := range e.lines() {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], "475") && f[1] != "-" {
+			t.Errorf("the owner is in sight: %s", line)
+		}
+	}
+}
