@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	"ipq/internal/filter":     {"ipq/packet", "ipq/rules"},
 	"ipq/internal/sandbox":    {"ipq/rules", "ipq/internal/nlsock"},
 	"ipq/internal/trap":       {"ipq/ipqueue"},
-	"ipq/internal/queuerules": {},
+	"ipq/internal/queuerules": {"ipq/internal/wire"},
 	"ipq/libipq/tests":        {},
 	"ipq/cmd/ipq":             {"*"},
 }

@@ -1,6 +1,7 @@
 package queuerules
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -153,6 +154,9 @@ func (v *nftView) addRule(body []byte) error {
 		case nftRuleHandle:
 			r.Number = ad.Uint64()
 		case nftRuleExpressions:
+			if b := ad.Bytes(); !bytes.Contains(b, []byte("queue\x00")) && !bytes.Contains(b, []byte("NFQUEUE\x00")) {
+				continue // the names of the two expressions: most rules have neither
+			}
 			ad.Nested(func(list *netlink.AttributeDecoder) error { return r.expressions(list, &targets) })
 		}
 	}
