@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -85,6 +86,7 @@ func TestUnread(t *testing.T) {
 // What rules of both systems can say, in another namespace, with a reader of one of the queues.
 func TestUnreadOtherNamespace(t *testing.T) {
 	sandbox.RequireQueue(t)
+	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // the usual place is root's
 	script := ""
 	for _, tool := range []string{"iptables-legacy", "ip6tables-legacy", "iptables-nft"} {
 		path, err := exec.LookPath(tool)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 // list runs a script in a new network namespace, and lists its rules.
 func list(t *testing.T, script string) []queuerules.Rule {
 	t.Helper()
+	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // the usual place is root's
 	var rules []queuerules.Rule
 	err := sandbox.Setup(t, 1).Hosts[0].Do(func() (err error) {
 		// The child is in the namespace of this thread.
