@@ -64,7 +64,7 @@ func lookAtHost(proc, named string) (hostView, error) {
 	}
 	if len(ruleFailures) != 0 {
 		v.hidden = append(v.hidden, fmt.Sprintf("rules that feed a queue without a reader may be missing: network namespaces whose rules could not be read: %d (%v)",
-			len(ruleFailures), ruleFailures[0]))
+			len(ruleFailures), strings.ReplaceAll(ruleFailures[0].Error(), "\n", "; ")))
 	}
 	return v, nil
 }
