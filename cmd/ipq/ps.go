@@ -43,6 +43,9 @@ that no packet can come to is left out, and so is one that takes the number of t
 queue out of a map. Another line is for each process that packets wait for, and
 that has lost CAP_NET_ADMIN: the kernel refuses its verdicts.
 
+With -o json each queue, each such rule (it has "unread_queues") and each family
+of the ip_queue service (it has "service") is an object on a line of its own.
+
 Only root sees all queues, and the rules of all network namespaces. Packets that
 a process dropped by its verdict are not counted here: they are not lost.`,
 		Example: `# Who owns queue 0? What was lost?
