@@ -143,6 +143,15 @@ func TestPsNamedNamespace(t *testing.T) {
 	if row, ok := psRow(t, 4717); ok {
 		t.Fatalf("a process lives there: %+v", row)
 	}
+	var table *rules.Table
+	err = n.Hosts[0].Do(func() (err error) {
+		table, err = rules.Install(rules.Plan{Target: rules.Target{Queue: 4718}, Chains: []rules.Chain{{Hook: rules.Output}}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
 	pid := os.Getpid()
 	cmd := program(t, "sh", "-c", `
 		mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/netns && : >/run/netns/blue &&
@@ -153,8 +162,12 @@ func TestPsNamedNamespace(t *testing.T) {
 	for _, row := range objects[queueRow](t, e.stdout) {
 		found = found || row.Queue == 4717 && row.Netns == "blue" && row.PID == pid
 	}
-	if e.status != 0 || !found {
-		t.Errorf("status %d, want queue 4717 in blue, of process %d\n%s%s", e.status, pid, e.stdout, e.stderr)
+	unread := false
+	for _, row := range objects[unreadRow](t, e.stdout) {
+		unread = unread || row.Unread == "4718" && row.Netns == "blue"
+	}
+	if e.status != 0 || !found || !unread {
+		t.Errorf("status %d, want queue 4717 in blue, of process %d, and a rule for queue 4718\n%s%s", e.status, pid, e.stdout, e.stderr)
 	}
 }
 

@@ -103,16 +103,59 @@ func right(t *testing.T, rules []queuerules.Rule) {
 	}
 }
 
-func FuzzNftRule(f *testing.F) {
+func FuzzNft(f *testing.F) {
+	// A table t that is not dormant, and a chain c with a hook, as in the messages of the rules.
+	table, _ := hex.DecodeString("0100000006000100740000000800020000000000")
+	chain, _ := hex.DecodeString("01000000060001007400000006000300630000001400048008000100000000010800020000000000")
 	for _, c := range nativeRules {
 		body, _ := hex.DecodeString(c.hex)
-		f.Add(body)
+		f.Add(table, chain, body)
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		rules, err := queuerules.NftRule(body)
+	f.Fuzz(func(t *testing.T, table, chain, rule []byte) {
+		rules, err := queuerules.NftRule(rule)
 		right(t, rules)
 		if err != nil && len(rules) != 0 {
 			t.Errorf("%+v, and %v", rules, err)
 		}
+		// What is reached is some of what is there.
+		reached, _ := queuerules.NftReached(table, chain, rule)
+		if len(reached) != 0 && !slices.Equal(reached, rules) {
+			t.Errorf("%+v of %+v", reached, rules)
+		}
 	})
+}
+
+// The seeds of the fuzzer are what they are meant to be: a rule that is reached.
+func TestReached(t *testing.T) {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		t.Skip("the bytes are of a little-endian machine")
+	}
+	bytes := func(text string) []byte {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	on, off := bytes("0100000006000100740000000800020000000000"), bytes("0100000006000100740000000800020000000001")
+	hooked := bytes("01000000060001007400000006000300630000001400048008000100000000010800020000000000")
+	plain := func(uses byte) []byte {
+		return append(bytes("0100000006000100740000000600030063000000080006000000"), 0, uses)
+	}
+	for _, c := range []struct {
+		what         string
+		table, chain []byte
+		reached      int
+	}{
+		{"a chain with a hook", on, hooked, 1},
+		{"a dormant table", off, hooked, 0},
+		{"a chain that only its rule uses", on, plain(1), 0},
+		{"a chain that a jump uses too", on, plain(2), 1},
+		{"a table with another name", bytes("0100000006000100750000000800020000000001"), hooked, 1},
+	} {
+		reached, err := queuerules.NftReached(c.table, c.chain, bytes(nativeRules[1].hex))
+		if err != nil || len(reached) != c.reached {
+			t.Errorf("%s: %+v, %v", c.what, reached, err)
+		}
+	}
 }

@@ -1,5 +1,7 @@
 package queuerules
 
+import "errors"
+
 // NftRule decodes the body of a message about a rule.
 func NftRule(body []byte) ([]Rule, error) {
 	v := newNftView()
@@ -9,6 +11,13 @@ func NftRule(body []byte) ([]Rule, error) {
 		rules = append(rules, r.Rule)
 	}
 	return rules, err
+}
+
+// NftReached decodes the bodies of messages about a table, a chain and a rule, and lists the rules that are reached.
+func NftReached(table, chain, rule []byte) ([]Rule, error) {
+	v := newNftView()
+	err := errors.Join(v.addTable(table), v.addChain(chain), v.addRule(rule))
+	return v.reached(), err
 }
 
 // LegacyRules decodes what the kernel says of a table of iptables-legacy, or of ip6tables-legacy.
