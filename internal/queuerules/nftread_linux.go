@@ -70,7 +70,7 @@ func newDumper() (*dumper, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	// To a socket that is connected to the kernel nobody else can send.
+	// The kernel refuses what other processes send to a socket that is connected to it.
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
