@@ -12,18 +12,19 @@ import (
 
 // imports is the structure of the module: what each package may import of it. "*" is everything.
 var imports = map[string][]string{
-	"ipq":                  {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/packet":           {},
-	"ipq/rules":            {"ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/ipqueue":          {"ipq", "ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/ipqtest":          {"ipq", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/internal/wire":    {},
-	"ipq/internal/nlsock":  {"ipq/internal/wire"},
-	"ipq/internal/filter":  {"ipq/packet", "ipq/rules"},
-	"ipq/internal/sandbox": {"ipq/rules", "ipq/internal/nlsock"},
-	"ipq/internal/trap":    {"ipq/ipqueue"},
-	"ipq/libipq/tests":     {},
-	"ipq/cmd/ipq":          {"*"},
+	"ipq":                     {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/packet":              {},
+	"ipq/rules":               {"ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/ipqueue":             {"ipq", "ipq/internal/wire"},
+	"ipq/ipqtest":             {"ipq", "ipq/internal/wire"},
+	"ipq/internal/wire":       {},
+	"ipq/internal/nlsock":     {},
+	"ipq/internal/filter":     {"ipq/packet", "ipq/rules"},
+	"ipq/internal/sandbox":    {},
+	"ipq/internal/trap":       {"ipq/ipqueue"},
+	"ipq/internal/queuerules": {"ipq/internal/wire"},
+	"ipq/libipq/tests":        {},
+	"ipq/cmd/ipq":             {"*"},
 }
 
 // lean packages need nothing but the standard library and golang.org/x/sys, and what they import neither.
@@ -69,6 +70,11 @@ func TestImports(t *testing.T) {
 		for _, i := range p.Imports {
 			if inside(i) && !slices.Contains(allowed, i) && !slices.Contains(allowed, "*") {
 				t.Errorf("%s imports %s, and may import %v", p.ImportPath, i, allowed)
+			}
+		}
+		for _, a := range allowed {
+			if a != "*" && !slices.Contains(p.Imports, a) {
+				t.Errorf("%s may import %s, and does not: the table allows what nothing needs", p.ImportPath, a)
 			}
 		}
 		if !slices.Contains(lean, p.ImportPath) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"ipq"
@@ -27,9 +26,10 @@ const (
 
 // report is what doctor finds.
 type report struct {
-	Watch  bool        `json:"watch"` // whether "ipq watch" works here
-	Checks []check     `json:"checks"`
-	Queues []hostQueue `json:"queues"`
+	Watch  bool         `json:"watch"` // whether "ipq watch" works here
+	Checks []check      `json:"checks"`
+	Queues []hostQueue  `json:"queues"`
+	Unread []unreadRule `json:"unread,omitempty"` // rules that feed queues that no program reads
 }
 
 func (r *report) add(name, state, finding, fix string) {
@@ -64,6 +64,7 @@ func examine(ctx context.Context) report {
 	default:
 		r.add("features", stateNote, "what the kernel can do cannot be found out without privilege", "run ipq doctor as root")
 	}
+	r.service(servicePath())
 	r.queues()
 	return r
 }
@@ -115,7 +116,8 @@ func (r *report) features(f features) {
 		r.add("rules", stateOK, "the nft statement queue (CONFIG_NFT_QUEUE)", "")
 	default:
 		r.add("rules", stateOK, "the xtables target NFQUEUE, by nft's compatibility layer (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE)", "")
-		r.add("native rules", stateNote, "no nft statement queue, so bridged packets cannot be queued", "a kernel with CONFIG_NFT_QUEUE")
+		r.add("native rules", stateNote, "no nft statement queue, so rules of the family bridge cannot queue; "+
+			"with br_netfilter bridged packets come to the rules of ip and ip6", "a kernel with CONFIG_NFT_QUEUE")
 	}
 	if f.Rules == "" && f.Watch != "" {
 		r.add("rules of watch", stateFail, f.Watch, "use a kernel with the options named")
@@ -143,22 +145,26 @@ func (r *report) buffer(f features) {
 }
 
 func (r *report) queues() {
-	queues, hidden, err := hostQueues("/proc", "/run/netns")
+	v, err := lookAtHost("/proc", "/run/netns")
 	asRoot := ""
 	if os.Geteuid() != 0 {
-		asRoot = "run ipq doctor as root to see who owns which queue"
+		asRoot = "run ipq doctor as root to see every queue, its owner and the rules that feed it"
 	}
 	switch {
 	case err != nil:
 		r.add("queues", stateNote, err.Error(), asRoot)
-	case hidden != "":
-		r.add("queues", stateNote, hidden, asRoot)
-	case len(queues) == 0:
+	case len(v.queues) == 0 && len(v.hidden) == 0:
 		r.add("queues", stateOK, "none is bound", "")
 	}
-	r.Queues = queues
-	for _, q := range queues {
+	for _, h := range v.hidden {
+		r.add("queues", stateNote, h, asRoot)
+	}
+	r.Queues, r.Unread = v.queues, v.unread
+	for _, q := range v.queues {
 		r.queue(q)
+	}
+	for _, u := range v.unread {
+		r.add(u.name(), stateNote, u.finding(), "start the program that reads it, or delete the rule")
 	}
 }
 
@@ -167,15 +173,10 @@ func (r *report) queues() {
 const nearlyFull = 768
 
 func (r *report) queue(q hostQueue) {
-	name := "queue " + strconv.Itoa(int(q.Queue))
-	if q.Netns != "" {
-		name += " in " + printable(q.Netns)
-	}
-	owner := "of a process that is not visible from here"
-	if q.PID != 0 {
-		owner = fmt.Sprintf("of process %d (%s)", q.PID, printable(q.Name))
-	}
+	name, owner := q.title(), "of "+q.owner()
 	switch {
+	case q.Refused:
+		r.add(name, stateNote, owner+": "+q.refusal(), "that program must keep CAP_NET_ADMIN for as long as it answers (tcpdump: -Z root)")
 	case q.Mode == "none":
 		r.add(name, stateNote, owner+", in mode none: the kernel drops everything that comes", "that program must set a copy mode")
 	case q.QueueDropped != 0:

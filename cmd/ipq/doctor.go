@@ -22,7 +22,12 @@ func newDoctorCommand() *cobra.Command {
   note  ipq watch works without it
   FAIL  ipq watch does not work without it
 
-and of what does not, the one thing to do about it. Nobody's packets are touched.
+and of what does not, the one thing to do about it. No packet is touched.
+
+It also shows whether the ip_queue service runs (at IPQ_SOCKET, or its usual
+place), every queue with what is wrong with it, and every rule that sends packets
+to a queue that no program reads: see "ipq ps --help".
+
 The exit status is 0 only when ipq watch would work, else 2.`,
 		Example: `# Why does ipq watch not work?
 ipq doctor

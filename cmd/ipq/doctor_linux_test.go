@@ -15,6 +15,7 @@ type diagnosis struct {
 	Watch  bool
 	Checks []struct{ Name, State, Finding, Fix string }
 	Queues []queueRow
+	Unread []unreadRow
 }
 
 func (d diagnosis) state(name string) string {

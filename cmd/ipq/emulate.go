@@ -37,7 +37,9 @@ dropped, and the kernel drops what comes next, or lets it pass where the rule sa
 so (NFQUEUE --queue-bypass; -j QUEUE has no such thing). A program has to be
 started again, or to connect again, once the service is back.
 
-"ipq ps" shows what /proc/net/ip_queue showed.`,
+Without it, and without ip_queue in the kernel, such programs fail with "Protocol
+not supported". "ipq doctor" shows whether it runs, and "ipq ps" what
+/proc/net/ip_queue showed.`,
 		Example: `# In place of modprobe ip_queue
 ipq emulate
 # Members of the group "filter" may use it; IPv6 comes by a queue of its own

@@ -67,6 +67,16 @@ var kernelBugs = []kernelBug{
 		[][2]kernelVersion{{{6, 14, candidate}, {6, 14, 2}}},
 		"use Linux 6.14.2 or later, or a kernel that has the fix of CVE-2025-22110",
 	},
+	{
+		"of UDP datagrams that arrive or leave as one train (GRO, UDP_SEGMENT) and begin a tracked connection, it drops all when they are queued without FlagGSO (CVE-2026-45859)",
+		[][2]kernelVersion{{{6, 11}, {6, 12, 75}}, {{6, 13, candidate}, {6, 18, 14}}, {{6, 19, candidate}, {6, 19, 4}}},
+		"use Linux 6.12.83, 6.18.24, 6.19.14 or later, programs that set FlagGSO, or rules that queue before connection tracking (priority -300)",
+	},
+	{
+		"it can crash when a packet gets its verdict: a use after free where it looks the packet up (CVE-2026-43084)",
+		[][2]kernelVersion{{{6, 12, 75}, {6, 12, 83}}, {{6, 18, 14}, {6, 18, 24}}, {{6, 19, 4}, {6, 19, 14}}},
+		"use Linux 6.12.83, 6.18.24, 6.19.14 or later, or a kernel that has the fix of CVE-2026-43084",
+	},
 }
 
 // has reports whether a kernel has the bug, by its number.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -9,6 +11,7 @@ import (
 // What doctor says about kernels, by their release strings.
 func TestKernels(t *testing.T) {
 	const old, answers, repeat, queued = "5.12 or later", "when a program answers", "repeat does what accept does", "when a packet is queued"
+	const trains, freed = "CVE-2026-45859", "CVE-2026-43084"
 	for _, c := range []struct {
 		release string
 		says    []string // in the findings and fixes that are not ok
@@ -35,13 +38,30 @@ func TestKernels(t *testing.T) {
 		{"6.7.5", nil},
 		{"6.8.0-rc3", []string{repeat}},
 		{"6.8.0-31-generic", nil},
-		{"6.13.12", nil},
-		{"6.14.0-rc7", []string{queued}},
-		{"6.14.0-1-default", []string{queued}},
-		{"6.14", []string{queued}},
-		{"6.14.1-arch1-1", []string{queued}},
-		{"6.14.2", nil},
-		{"6.15.0", nil},
+		{"6.10.14", nil},
+		{"6.11.0", []string{trains}},
+		{"6.12.74", []string{trains}},
+		{"6.12.75", []string{freed}},
+		{"6.12.82-1-lts", []string{freed}},
+		{"6.12.83", nil},
+		{"6.13.0-rc1", []string{trains}},
+		{"6.13.12", []string{trains}},
+		{"6.14.0-rc7", []string{queued, trains}},
+		{"6.14.0-1-default", []string{queued, trains}},
+		{"6.14", []string{queued, trains}},
+		{"6.14.1-arch1-1", []string{queued, trains}},
+		{"6.14.2", []string{trains}},
+		{"6.15.0", []string{trains}},
+		{"6.18.13", []string{trains}},
+		{"6.18.14", []string{freed}},
+		{"6.18.23", []string{freed}},
+		{"6.18.24", nil},
+		{"6.19.0", []string{trains}},
+		{"6.19.3", []string{trains}},
+		{"6.19.4", []string{freed}},
+		{"6.19.13", []string{freed}},
+		{"6.19.14", nil},
+		{"7.0.0", nil},
 		{"", nil},
 		{"linux", nil},
 		{"6", nil},
@@ -103,12 +123,41 @@ func TestQueueChecks(t *testing.T) {
 		{hostQueue{Mode: "packet", Waiting: 1024, QueueDropped: 3}, "lost 3 packets because it was full"},
 		{hostQueue{Mode: "packet", UserDropped: 2}, "lost 2 packets because its socket's buffer was full"},
 		{hostQueue{Mode: "none"}, "drops everything"},
+		{hostQueue{Mode: "packet", PID: 7, Name: "x\n", Waiting: 2, QueueDropped: 9, Refused: true}, `process 7 (x\n): packets that wait: 2; the process has no CAP_NET_ADMIN`},
 	} {
 		r := report{Watch: true}
 		r.queue(c.queue)
 		got := r.Checks[0]
 		if (got.State == stateNote) != (c.says != "") || !strings.Contains(got.Finding, c.says) || (got.Fix != "") != (c.says != "") || !r.Watch {
 			t.Errorf("%+v: %+v, want %q", c.queue, got, c.says)
+		}
+	}
+}
+
+// Processes that cannot be looked into are named, a few of them, and what they are called is escaped.
+func TestProcessNames(t *testing.T) {
+	proc := t.TempDir()
+	var pids []string
+	for i, name := range []string{"init\n", "a\x1b[31m\n", "", "b\n", "c\n", "d\n", "e\n"} {
+		pids = append(pids, fmt.Sprint(i+1))
+		if name == "" {
+			continue // ended
+		}
+		dir := filepath.Join(proc, pids[i])
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "comm"), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range map[int]string{
+		1: "1 (init)",
+		5: `1 (init), 2 (a\x1b[31m), 3 (), 4 (b), 5 (c)`,
+		7: `1 (init), 2 (a\x1b[31m), 3 (), 4 (b), 5 (c) and 2 more`,
+	} {
+		if got := processNames(proc, pids[:n]); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

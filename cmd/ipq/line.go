@@ -19,7 +19,7 @@ type lines struct {
 	Stamp   stamp
 
 	headers packet.Headers
-	quoted  packet.Headers // the packet inside an ICMP error
+	quoted  packet.Headers // the packet inside an ICMP error; before it is needed for that, scratch
 	scratch []byte         // a copy whose checksums are computed
 }
 

@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 	if queue := os.Getenv(ownerEnv); queue != "" {
 		os.Exit(own(queue))
 	}
+	if queue := os.Getenv(unableEnv); queue != "" {
+		fmt.Println(ownUnable(queue))
+		os.Exit(1)
+	}
 	sandbox.Main(suite{m})
 }
 

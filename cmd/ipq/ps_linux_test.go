@@ -30,6 +30,7 @@ type queueRow struct {
 	UserDropped  int `json:"user_dropped"`
 	Netns        string
 	NetnsInode   uint64 `json:"netns_inode"`
+	Refused      bool
 }
 
 func psRow(t *testing.T, queue int) (row queueRow, ok bool) {
@@ -142,6 +143,15 @@ func TestPsNamedNamespace(t *testing.T) {
 	if row, ok := psRow(t, 4717); ok {
 		t.Fatalf("a process lives there: %+v", row)
 	}
+	var table *rules.Table
+	err = n.Hosts[0].Do(func() (err error) {
+		table, err = rules.Install(rules.Plan{Target: rules.Target{Queue: 4718}, Chains: []rules.Chain{{Hook: rules.Output}}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
 	pid := os.Getpid()
 	cmd := program(t, "sh", "-c", `
 		mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/netns && : >/run/netns/blue &&
@@ -152,8 +162,12 @@ func TestPsNamedNamespace(t *testing.T) {
 	for _, row := range objects[queueRow](t, e.stdout) {
 		found = found || row.Queue == 4717 && row.Netns == "blue" && row.PID == pid
 	}
-	if e.status != 0 || !found {
-		t.Errorf("status %d, want queue 4717 in blue, of process %d\n%s%s", e.status, pid, e.stdout, e.stderr)
+	unread := false
+	for _, row := range objects[unreadRow](t, e.stdout) {
+		unread = unread || row.Unread == "4718" && row.Netns == "blue"
+	}
+	if e.status != 0 || !found || !unread {
+		t.Errorf("status %d, want queue 4717 in blue, of process %d, and a rule for queue 4718\n%s%s", e.status, pid, e.stdout, e.stderr)
 	}
 }
 
@@ -197,5 +211,30 @@ func TestPsDenied(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 	if e := wait(t, cmd); e.status != 2 || e.stdout != "" || !strings.Contains(e.stderr, "run as root") {
 		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
+	}
+}
+
+// A process that cannot be looked into is named once, however many queues there are.
+func TestPsNamesUnreadableProcesses(t *testing.T) {
+	sandbox.RequireQueue(t)
+	_, err := exec.LookPath("setpriv")
+	sandbox.Require(t, "setpriv", err == nil, "no setpriv in PATH: install util-linux")
+	for queue := range uint16(2) {
+		q, err := ipq.Open(ipq.Config{Queue: 4751 + queue})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+	}
+	// This process has more capabilities than ps, so it is closed to ps.
+	e := wait(t, program(t, "setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", binary(t), "ps"))
+	const says = "these processes could not be looked into: "
+	if e.status != 0 || strings.Count(e.stderr, says) != 1 || !strings.Contains(e.stdout, "\n4751 ") || !strings.Contains(e.stdout, "\n4752 ") {
+		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
+	}
+	for _, line := range e.lines() {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], "475") && f[1] != "-" {
+			t.Errorf("the owner is in sight: %s", line)
+		}
 	}
 }

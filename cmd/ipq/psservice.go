@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"syscall"
 
 	"ipq/ipqueue"
 )
@@ -29,7 +26,7 @@ type handlerRow struct {
 // printService shows what the service at a socket does, if one answers there.
 func printService(w io.Writer, path string, out format) error {
 	s, err := ipqueue.ReadStatus(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errors.ErrUnsupported) {
+	if noService(err) {
 		return nil
 	}
 	if err != nil {

@@ -8,143 +8,98 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"ipq/internal/nlsock"
 	"ipq/internal/wire"
 )
 
-// namespace is a network namespace that can be looked into from here.
-type namespace struct {
-	inode uint64
-	task  string // a directory of the proc file system in it: "7/task/8"; or
-	file  string // a file that stands for it, when no process lives in it
-	label string // how a person finds it; empty for the caller's own
+// hostView is what can be seen of the queues in all network namespaces.
+type hostView struct {
+	queues []hostQueue
+	unread []unreadRule
+	hidden []string // what could not be looked at, a sentence each
 }
 
-// hostQueues lists the bound queues of all namespaces. Hidden says what could
-// not be looked at; an error is that nothing could.
-func hostQueues(proc, named string) (queues []hostQueue, hidden string, err error) {
-	spaces, unseen := namespaces(proc, named)
-	var failures []error
+// lookAtHost lists the bound queues of all namespaces, and the rules that feed queues that no program reads. An error is
+// that no namespace could be looked into.
+func lookAtHost(proc, named string) (hostView, error) {
+	var v hostView
+	spaces, closed := namespaces(proc, named)
+	var failures, ruleFailures []error
 	for _, ns := range spaces {
-		list, err := ns.queues(proc)
+		queues, err := ns.queues(proc)
 		if err != nil {
 			failures = append(failures, err)
 			continue
 		}
-		queues = append(queues, list...)
+		v.queues = append(v.queues, queues...)
+		unread, err := ns.unread(proc, queues)
+		v.unread = append(v.unread, unread...)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // its last process has ended
+			ruleFailures = append(ruleFailures, err)
+		}
 	}
-	slices.SortStableFunc(queues, func(a, b hostQueue) int {
+	slices.SortStableFunc(v.queues, func(a, b hostQueue) int {
 		return cmp.Or(cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.Queue, b.Queue))
+	})
+	slices.SortStableFunc(v.unread, func(a, b unreadRule) int {
+		return cmp.Or(cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.First, b.First))
 	})
 	if len(failures) == len(spaces) {
 		if len(spaces) == 0 {
-			return nil, "", fmt.Errorf("no network namespace in %s: is it mounted?", proc)
+			return v, fmt.Errorf("no network namespace in %s: is it mounted?", proc)
 		}
 		err := failures[0]
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w (run as root)", err)
 		}
-		return nil, "", fmt.Errorf("cannot read the table of queues: %w", err)
+		return v, fmt.Errorf("cannot read the table of queues: %w", err)
 	}
-	switch {
-	case unseen != 0:
-		hidden = fmt.Sprintf("queues may be missing: the network namespaces of some processes could not be looked into (%d of them)", unseen)
-	case len(failures) != 0:
-		hidden = fmt.Sprintf("queues are missing: some network namespaces could not be looked into (%d of them)", len(failures))
+	if len(closed) != 0 {
+		v.hidden = append(v.hidden, "queues and their owners may be missing: these processes could not be looked into: "+processNames(proc, closed))
 	}
-	return queues, hidden, nil
+	if len(failures) != 0 {
+		v.hidden = append(v.hidden, fmt.Sprintf("queues are missing: network namespaces that could not be looked into: %d (%v)", len(failures), failures[0]))
+	}
+	if len(ruleFailures) != 0 {
+		v.hidden = append(v.hidden, fmt.Sprintf("rules that feed a queue without a reader may be missing: network namespaces whose rules could not be read: %d (%v)",
+			len(ruleFailures), strings.ReplaceAll(ruleFailures[0].Error(), "\n", "; ")))
+	}
+	return v, nil
 }
 
-// namespaces finds each network namespace once: by the threads that are in it,
-// and by the names of ip-netns(8). Unseen is how many processes are closed to
-// the caller.
-func namespaces(proc, named string) (list []namespace, unseen int) {
-	seen := make(map[uint64]int)
-	add := func(ns namespace) {
-		if _, ok := seen[ns.inode]; !ok {
-			seen[ns.inode] = len(list)
-			list = append(list, ns)
-		}
+// processNames lists the first few processes with their names, which they chose themselves.
+func processNames(proc string, pids []string) string {
+	const few = 5
+	var names []string
+	for _, pid := range pids[:min(few, len(pids))] {
+		name, _ := os.ReadFile(filepath.Join(proc, pid, "comm"))
+		names = append(names, fmt.Sprintf("%s (%s)", pid, printable(strings.TrimSuffix(string(name), "\n"))))
 	}
-	if inode, err := netnsInode(filepath.Join(proc, "self/ns/net")); err == nil {
-		add(namespace{inode: inode, task: "self"})
+	list := strings.Join(names, ", ")
+	if more := len(pids) - few; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
 	}
-	// The first thread of each process before the others, so that a label
-	// names a process that lives there altogether.
-	var tasks []string
-	for _, pid := range numbers(proc) {
-		inode, err := netnsInode(filepath.Join(proc, pid, "ns/net"))
-		if err != nil {
-			if errors.Is(err, fs.ErrPermission) {
-				unseen++
-			}
-			continue
-		}
-		add(namespace{inode: inode, task: pid, label: "pid " + pid})
-		for _, tid := range numbers(filepath.Join(proc, pid, "task")) {
-			if tid != pid {
-				tasks = append(tasks, pid+"/task/"+tid)
-			}
-		}
-	}
-	for _, task := range tasks {
-		if inode, err := netnsInode(filepath.Join(proc, task, "ns/net")); err == nil {
-			pid, tid, _ := strings.Cut(task, "/task/")
-			add(namespace{inode: inode, task: task, label: "pid " + pid + " thread " + tid})
-		}
-	}
-	names, _ := os.ReadDir(named)
-	for _, name := range names {
-		file := filepath.Join(named, name.Name())
-		inode, err := mountedNamespace(file)
-		if err != nil {
-			continue
-		}
-		if i, ok := seen[inode]; !ok {
-			add(namespace{inode: inode, file: file, label: name.Name()})
-		} else if list[i].label != "" {
-			list[i].label = name.Name()
-		}
-	}
-	return list, unseen
+	return list
 }
 
 // queues reads the table of a namespace, and finds the owners.
 func (ns namespace) queues(proc string) (queues []hostQueue, err error) {
-	read := func() error {
-		table, err := os.ReadFile(filepath.Join(proc, ns.task, "net/netfilter/nfnetlink_queue"))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-			return nil // no nfnetlink_queue, or the process has ended: no queue
-		}
-		if err != nil {
-			return err
-		}
-		infos, err := wire.ParseQueueTable(table)
-		if err != nil {
-			return err
-		}
-		for _, q := range infos {
+	err = ns.table(proc, func(task string, table []wire.QueueInfo) {
+		for _, q := range table {
 			h := hostQueue{
 				Queue: q.Number, PortID: q.PortID, Mode: copyMode(q.CopyMode), Range: q.CopyRange,
 				Packets: q.IDSequence, Waiting: q.Waiting, QueueDropped: q.QueueDropped, UserDropped: q.UserDropped,
 				Netns: ns.label, NetnsInode: ns.inode,
 			}
-			if pid, name, ok := nlsock.Owner(proc, ns.task, q.PortID); ok {
+			if pid, name, ok := nlsock.Owner(proc, task, q.PortID); ok {
 				h.PID, h.Name = pid, name
+				h.Refused = h.Waiting != 0 && !mayAnswer(proc, pid, ns.path(proc))
 			}
 			queues = append(queues, h)
 		}
-		return nil
-	}
-	if ns.file == "" {
-		err = read()
-	} else {
-		ns.task = "thread-self"
-		err = nlsock.InNetns(ns.file, read)
-	}
+	})
 	return queues, err
 }
 
@@ -156,30 +111,4 @@ func copyMode(m uint8) string {
 		return "packet"
 	}
 	return "none"
-}
-
-// netnsInode reads a link like "net:[4026531833]".
-func netnsInode(link string) (uint64, error) {
-	target, err := os.Readlink(link)
-	if err != nil {
-		return 0, err
-	}
-	number, ok := strings.CutPrefix(target, "net:[")
-	if !ok {
-		return 0, fmt.Errorf("%s is %q", link, target)
-	}
-	return strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64)
-}
-
-// numbers are the names in a directory that are numbers, in order.
-func numbers(dir string) []string {
-	entries, _ := os.ReadDir(dir)
-	var names []string
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err == nil {
-			names = append(names, e.Name())
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
-	return names
 }
