@@ -12,18 +12,19 @@ import (
 
 // imports is the structure of the module: what each package may import of it. "*" is everything.
 var imports = map[string][]string{
-	"ipq":                  {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/packet":           {},
-	"ipq/rules":            {"ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/ipqueue":          {"ipq", "ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/ipqtest":          {"ipq", "ipq/internal/nlsock", "ipq/internal/wire"},
-	"ipq/internal/wire":    {},
-	"ipq/internal/nlsock":  {"ipq/internal/wire"},
-	"ipq/internal/filter":  {"ipq/packet", "ipq/rules"},
-	"ipq/internal/sandbox": {"ipq/rules", "ipq/internal/nlsock"},
-	"ipq/internal/trap":    {"ipq/ipqueue"},
-	"ipq/libipq/tests":     {},
-	"ipq/cmd/ipq":          {"*"},
+	"ipq":                    {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/packet":             {},
+	"ipq/rules":              {"ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/ipqueue":            {"ipq", "ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/ipqtest":            {"ipq", "ipq/internal/nlsock", "ipq/internal/wire"},
+	"ipq/internal/wire":      {},
+	"ipq/internal/nlsock":    {"ipq/internal/wire"},
+	"ipq/internal/filter":    {"ipq/packet", "ipq/rules"},
+	"ipq/internal/sandbox":   {"ipq/rules", "ipq/internal/nlsock"},
+	"ipq/internal/privilege": {},
+	"ipq/internal/trap":      {"ipq/ipqueue", "ipq/internal/privilege"},
+	"ipq/libipq/tests":       {},
+	"ipq/cmd/ipq":            {"*"},
 }
 
 // lean packages need nothing but the standard library and golang.org/x/sys, and what they import neither.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipq/internal/privilege"
 	"ipq/ipqueue"
 )
 
@@ -69,6 +70,12 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if gid >= 0 {
+		privilege.Join(gid) // so that it may give the socket to that group
+	}
+	if err := restrict(cmd.Context(), privilege.NetAdmin, e.queue4, e.queue6); err != nil {
+		return err
+	}
 	h, err := ipqueue.Open(config)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return unableError(err)
@@ -89,6 +96,7 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	defer os.Remove(e.socket)
 	fmt.Fprintf(cmd.OutOrStdout(), "serving ip_queue programs at %s: IPv4 from queue %d, IPv6 from queue %d\n", e.socket, e.queue4, e.queue6)
 	notifyReady()
+	seal(cmd.ErrOrStderr(), 0)
 	return h.Serve(cmd.Context(), l)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"ipq"
+	"ipq/internal/privilege"
 	"ipq/internal/sandbox"
 	"ipq/internal/trap"
 )
@@ -59,7 +61,14 @@ func executeError(err error) error {
 }
 
 // supervisor is what trap.Launch starts.
-func (l *launch) supervisor() error { return trap.Supervise(l.handler, l.report) }
+func (l *launch) supervisor() error {
+	// Where it runs as root, the program's processes may have other users, and more capabilities than it has left.
+	const others = privilege.SysPtrace | privilege.DACOverride | privilege.Kill
+	if err := restrict(context.Background(), privilege.NetAdmin|others); err != nil {
+		return err
+	}
+	return trap.Supervise(l.handler, l.report)
+}
 
 func (l *launch) report(message string) { fmt.Fprintln(os.Stderr, "ipq run: "+message) }
 

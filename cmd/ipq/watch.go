@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipq/internal/filter"
+	"ipq/internal/privilege"
 	"ipq/rules"
 )
 
@@ -99,6 +100,14 @@ type queueRange struct {
 	set         bool
 }
 
+// list returns the queues, none when not set.
+func (r *queueRange) list() (queues []uint16) {
+	for n := int(r.first); r.set && n <= int(r.last); n++ {
+		queues = append(queues, uint16(n))
+	}
+	return queues
+}
+
 // String returns "A-B", or nothing when not set.
 func (r *queueRange) String() string {
 	if !r.set {
@@ -133,6 +142,9 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	if o.explain {
 		return explain(w, f, o)
 	}
+	if err := restrict(ctx, privilege.NetAdmin, o.queues.list()...); err != nil {
+		return err
+	}
 	// A reader of ours that goes away, such as head, is noticed when writing to it; the signal would leave no time to
 	// take the rules out.
 	ignoreBrokenPipe()
@@ -140,6 +152,7 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	if err != nil {
 		return unableWatch(err)
 	}
+	seal(progress, 0)
 	fmt.Fprintf(progress, "watching through %s; Ctrl-C ends\n", source)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
