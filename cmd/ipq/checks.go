@@ -65,6 +65,7 @@ func examine(ctx context.Context) report {
 		r.add("features", stateNote, "what the kernel can do cannot be found out without privilege", "run ipq doctor as root")
 	}
 	r.queues()
+	r.owners()
 	return r
 }
 

@@ -22,8 +22,10 @@ func newDoctorCommand() *cobra.Command {
   note  ipq watch works without it
   FAIL  ipq watch does not work without it
 
-and of what does not, the one thing to do about it. Nobody's packets are touched.
-The exit status is 0 only when ipq watch would work, else 2.`,
+and of what does not, the one thing to do about it. Of each process that owns a
+queue, and so looks at strangers' packets, it says what that may still do: its
+capabilities, and whether it has no_new_privs and a seccomp filter. Nobody's packets
+are touched. The exit status is 0 only when ipq watch would work, else 2.`,
 		Example: `# Why does ipq watch not work?
 ipq doctor
 # For a program that sets up machines

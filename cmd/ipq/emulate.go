@@ -38,6 +38,10 @@ dropped, and the kernel drops what comes next, or lets it pass where the rule sa
 so (NFQUEUE --queue-bypass; -j QUEUE has no such thing). A program has to be
 started again, or to connect again, once the service is back.
 
+Of what root may do it keeps CAP_NET_ADMIN alone, and owning root's files, none of
+which it can open for writing. So the directory of the socket must be one that this
+user may write to without more.
+
 "ipq ps" shows what /proc/net/ip_queue showed.`,
 		Example: `# In place of modprobe ip_queue
 ipq emulate

@@ -12,6 +12,10 @@ import (
 	"ipq/internal/wire"
 )
 
+// supervisorKeeps is what the supervisor of run needs where it runs as root: the program's processes may have other users, and
+// more capabilities than it has, and it looks into them and may have to end them.
+const supervisorKeeps = privilege.NetAdmin | privilege.SysPtrace | privilege.DACOverride | privilege.Kill
+
 // restrict leaves a command that goes on for long, and looks at what strangers send, CAP_NET_ADMIN alone, to bind queues
 // first to last with and to administer their rules. The program is executed again for that, so it comes before anything is
 // opened. Afterwards a process that has more capabilities can no longer be looked into, so that one of these queues is

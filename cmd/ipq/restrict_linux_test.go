@@ -43,6 +43,9 @@ func TestRestricted(t *testing.T) {
 	for name, user := range watchUsers(t) {
 		w := startWatchAs(t, user, "-n")
 		restricted(t, "watch of "+name, w.cmd.Process.Pid, privilege.NetAdmin)
+		if got, want := ownerCheck(t, w.cmd.Process.Pid), "ok may use CAP_NET_ADMIN; no_new_privs yes, seccomp filter yes"; got != want {
+			t.Errorf("doctor of %s: %q, want %q", name, got, want)
+		}
 		w.end(syscall.SIGTERM)
 	}
 
@@ -57,6 +60,18 @@ func TestRestricted(t *testing.T) {
 	restricted(t, "the supervisor", supervisor(t), privilege.NetAdmin|privilege.SysPtrace|privilege.DACOverride|privilege.Kill)
 	in.Close()
 	cmd.Wait() // what it returns, other tests look at
+}
+
+// ownerCheck returns what doctor finds of a process that owns queues.
+func ownerCheck(t *testing.T, pid int) string {
+	t.Helper()
+	e := run(t, "doctor", "-o", "json")
+	for _, c := range objects[diagnosis](t, e.stdout)[0].Checks {
+		if strings.HasPrefix(c.Name, "process "+strconv.Itoa(pid)+" ") {
+			return c.State + " " + c.Finding
+		}
+	}
+	return ""
 }
 
 // supervisor returns the process id of the only supervisor in this network namespace.
@@ -114,6 +129,9 @@ func TestRestrictedSeesOwner(t *testing.T) {
 	t.Cleanup(func() { owner.Process.Kill(); owner.Wait() })
 	if line, err := out.ReadString('\n'); line != "owned\n" {
 		t.Fatalf("%q, %v", line, err)
+	}
+	if got := ownerCheck(t, owner.Process.Pid); !strings.HasPrefix(got, "note may use ") || !strings.HasSuffix(got, "more than it takes to answer packets") {
+		t.Errorf("doctor finds %q", got)
 	}
 	for _, args := range [][]string{{"watch", "--queue", "4719"}, {"emulate", "--queue4", "4719", "--socket", filepath.Join(t.TempDir(), "s")}} {
 		e := run(t, args...)

@@ -35,7 +35,8 @@ Set-user-id programs and file capabilities give nothing to a program that is run
 like this (no_new_privs), as an ordinary user could otherwise deceive them. A
 signal that was ignored, other than SIGHUP and SIGINT, is at its default in the
 program; service managers ignore SIGPIPE. The supervisor, a process called "ipq
-run", ignores the signals that are meant for the program. Killed, it leaves the
+run", ignores the signals that are meant for the program, and keeps only the
+capabilities that it takes to queue packets and to look into programs. Killed, it leaves the
 program with calls that fail with ENOSYS.
 
 A program needs to be readable by this user, and with Yama

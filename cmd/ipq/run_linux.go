@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ipq"
-	"ipq/internal/privilege"
 	"ipq/internal/sandbox"
 	"ipq/internal/trap"
 )
@@ -62,9 +61,7 @@ func executeError(err error) error {
 
 // supervisor is what trap.Launch starts.
 func (l *launch) supervisor() error {
-	// Where it runs as root, the program's processes may have other users, and more capabilities than it has left.
-	const others = privilege.SysPtrace | privilege.DACOverride | privilege.Kill
-	if err := restrict(context.Background(), privilege.NetAdmin|others); err != nil {
+	if err := restrict(context.Background(), supervisorKeeps); err != nil {
 		return err
 	}
 	return trap.Supervise(l.handler, l.report)

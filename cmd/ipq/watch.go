@@ -48,6 +48,8 @@ queue of the network namespace when a program's chains go, so end it by Ctrl-C o
 SIGTERM: then the rules go first, and the chains when all queues are empty, or after
 a second.
 
+It starts itself again with CAP_NET_ADMIN alone, before it looks at anything.
+
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
 none. What overflows there is dropped by the kernel, and counted as lost.
 

@@ -19,12 +19,20 @@ import (
 	"ipq/internal/sandbox"
 )
 
-// role makes the test binary a process that gives up privileges: its value is what Seal leaves it, "" for a test.
+// role makes the test binary another process: one that gives up privileges ("none" and "all" are what Seal leaves it), or one
+// of bench_linux_test.go.
 const role = "IPQ_TEST_PRIVILEGE"
 
 func TestMain(m *testing.M) {
 	if needs := os.Getenv(role); needs != "" {
-		if err := restricted(needs == "all"); err != nil {
+		var err error
+		switch needs {
+		case callsPlain, callsSealed:
+			err = calls(needs == callsSealed)
+		default:
+			err = restricted(needs == "all")
+		}
+		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
