@@ -73,7 +73,7 @@ func TestTry(t *testing.T) {
 			if n[1] < 14*f || n[2] < 2*f || n[3] != f || n[4] != 0 {
 				t.Errorf("%s", e.last())
 			}
-			for text, want := range map[string]int{"# did not arrive\n": 2 * f, "# answered: 192.0.2.99\n": 1, "# answered: 192.0.2.7\n": 1} {
+			for text, want := range map[string]int{"# did not arrive\n": 2 * f, "# answered: 192.0.2.99\n": 1, "# answered: 10.7.0.2\n": 1} {
 				if got := strings.Count(e.stdout, text); got != want {
 					t.Errorf("%q is there %d times, want %d:\n%s", text, got, want, e.stdout)
 				}
