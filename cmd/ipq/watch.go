@@ -154,11 +154,11 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	if err != nil {
 		return unableWatch(err)
 	}
-	seal(progress, 0)
 	fmt.Fprintf(progress, "watching through %s; Ctrl-C ends\n", source)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	v := newStream(w, o, f, stop)
+	seal(progress, 0)
 	served := make(chan error, 1)
 	go func() { served <- source.group.ServeEach(context.WithoutCancel(ctx), v.handler) }()
 	err = v.watchLosses(ctx, source, served)
