@@ -52,7 +52,7 @@ func Keep(ctx context.Context, keep Capabilities) error {
 	for _, path := range []string{path, "/proc/self/exe"} {
 		err = syscall.Exec(path, os.Args, env)
 	}
-	return fmt.Errorf("privilege: execute %s again: %w", os.Args[0], err)
+	return fmt.Errorf("privilege: execute %s again: %w (is /proc mounted?)", os.Args[0], err)
 }
 
 // Join makes the process a member of a group, and of no other but its own: only then may it give files to the group when
