@@ -2,6 +2,7 @@ package privilege_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -38,11 +39,12 @@ func calls(sealed bool) error {
 	return nil
 }
 
-// BenchmarkSystemCall shows what the filter costs each call: run both in turn, several times.
+// BenchmarkSystemCall shows what the filter costs each call: of a million calls with and without it, in turn, the fastest.
 func BenchmarkSystemCall(b *testing.B) {
-	for _, as := range []string{callsPlain, callsSealed} {
-		b.Run(as, func(b *testing.B) {
-			cmd := exec.Command("/proc/self/exe", strconv.Itoa(b.N))
+	least := map[string]float64{callsPlain: math.Inf(1), callsSealed: math.Inf(1)}
+	for range b.N {
+		for _, as := range []string{callsPlain, callsSealed} {
+			cmd := exec.Command("/proc/self/exe", "1000000")
 			cmd.Env = append(os.Environ(), role+"="+as)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
@@ -52,7 +54,9 @@ func BenchmarkSystemCall(b *testing.B) {
 			if _, err := fmt.Sscan(string(out), &ns); err != nil {
 				b.Fatalf("%q: %v", out, err)
 			}
-			b.ReportMetric(ns, "ns/op")
-		})
+			least[as] = min(least[as], ns)
+		}
 	}
+	b.ReportMetric(least[callsPlain], "ns/call")
+	b.ReportMetric(least[callsSealed], "ns/sealed-call")
 }
