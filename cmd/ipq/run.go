@@ -35,13 +35,15 @@ Set-user-id programs and file capabilities give nothing to a program that is run
 like this (no_new_privs), as an ordinary user could otherwise deceive them. A
 signal that was ignored, other than SIGHUP and SIGINT, is at its default in the
 program; service managers ignore SIGPIPE. The supervisor, a process called "ipq
-run", ignores the signals that are meant for the program, and keeps only the
-capabilities that it takes to queue packets and to look into programs. Killed, it leaves the
+run", ignores the signals that are meant for the program. Killed, it leaves the
 program with calls that fail with ENOSYS.
 
 A program needs to be readable by this user, and with Yama
 (/proc/sys/kernel/yama/ptrace_scope above 0) an ordinary user's 32-bit programs work
 only as the first process, not as a child of it. Needs Linux 5.14.
+
+Of what root may do the supervisor keeps what it takes to queue packets, and to look
+into programs and end them.
 
 Exit status: the program's; 125 when it could not be started, 126 when it cannot
 be executed, 127 when there is none.`,
