@@ -36,7 +36,7 @@ func (r *report) owner(pid int, comm string, s privilege.Status) {
 		holds = fmt.Sprintf("%d capabilities", s.Capabilities.Count())
 	}
 	finding := fmt.Sprintf("may use %s; no_new_privs %s, seccomp filter %s", holds, yes(s.NoNewPrivs), yes(s.Filtered))
-	name := fmt.Sprintf("process %d (%s)", pid, comm)
+	name := fmt.Sprintf("process %d (%s)", pid, printable(comm))
 	if s.Capabilities&^expected(comm) != 0 {
 		r.add(name, stateNote, finding+": more than it takes to answer packets",
 			"leave it CAP_NET_ADMIN, as in a systemd unit: CapabilityBoundingSet=CAP_NET_ADMIN, NoNewPrivileges=yes")
