@@ -9,7 +9,9 @@ import (
 
 // What a process may do is judged by what its part takes, and its name is its own choice.
 func TestOwnerCheck(t *testing.T) {
-	restricted := func(c privilege.Capabilities) privilege.Status { return privilege.Status{Capabilities: c, NoNewPrivs: true, Filtered: true} }
+	restricted := func(c privilege.Capabilities) privilege.Status {
+		return privilege.Status{Capabilities: c, NoNewPrivs: true, Filtered: true}
+	}
 	for _, c := range []struct {
 		comm  string
 		has   privilege.Status
