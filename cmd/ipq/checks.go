@@ -66,6 +66,7 @@ func examine(ctx context.Context) report {
 	}
 	r.service(servicePath())
 	r.queues()
+	r.owners()
 	return r
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipq/internal/privilege"
 	"ipq/ipqueue"
 )
 
@@ -36,6 +37,10 @@ stops or is killed, the programs read an end of file, what waited for a verdict 
 dropped, and the kernel drops what comes next, or lets it pass where the rule says
 so (NFQUEUE --queue-bypass; -j QUEUE has no such thing). A program has to be
 started again, or to connect again, once the service is back.
+
+Of what root may do it keeps CAP_NET_ADMIN alone, and owning root's files, none of
+which it can open for writing. So the directory of the socket must be one that this
+user may write to without more.
 
 Without it, and without ip_queue in the kernel, such programs fail with "Protocol
 not supported". "ipq doctor" shows whether it runs, and "ipq ps" what
@@ -71,6 +76,12 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if gid >= 0 {
+		privilege.Join(gid) // so that it may give the socket to that group
+	}
+	if err := restrict(cmd.Context(), privilege.NetAdmin, e.queue4, e.queue6); err != nil {
+		return err
+	}
 	h, err := ipqueue.Open(config)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return unableError(err)
@@ -91,6 +102,7 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	defer os.Remove(e.socket)
 	fmt.Fprintf(cmd.OutOrStdout(), "serving ip_queue programs at %s: IPv4 from queue %d, IPv6 from queue %d\n", e.socket, e.queue4, e.queue6)
 	notifyReady()
+	seal(cmd.ErrOrStderr(), 0)
 	return h.Serve(cmd.Context(), l)
 }
 

@@ -210,7 +210,7 @@ func TestFullDisk(t *testing.T) {
 		"completion bash", "completion zsh", "completion fish", "completion powershell",
 	}
 	if sandbox.Available() == nil {
-		lines = append(lines, "ps", "try -- true")
+		lines = append(lines, "ps", "try")
 	}
 	for _, line := range lines {
 		cmd := prepare(t, strings.Fields(line)...)

@@ -20,8 +20,8 @@ const (
 	changed fate = "changed" // the answer says something else when it comes back
 )
 
-// The addresses that a changed DNS response has, of the same documentation
-// networks as the true ones.
+// The addresses that a changed DNS response has, of networks that are kept for
+// documentation (RFC 5737, RFC 3849).
 var (
 	changedA    = netip.MustParseAddr("192.0.2.99")
 	changedAAAA = netip.MustParseAddr("2001:db8::99")
@@ -39,9 +39,9 @@ func (f fate) expect(e sandbox.Exchange, s step) sandbox.Result {
 	case f == changed:
 		r.Answer = changedA.String()
 	case e.Protocol == sandbox.DNS && s.ipv6:
-		r.Answer = "2001:db8::7"
+		r.Answer = e.To.IPv6.String()
 	case e.Protocol == sandbox.DNS:
-		r.Answer = "192.0.2.7"
+		r.Answer = e.To.IPv4.String()
 	}
 	return r
 }

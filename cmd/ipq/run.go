@@ -42,6 +42,9 @@ A program needs to be readable by this user, and with Yama
 (/proc/sys/kernel/yama/ptrace_scope above 0) an ordinary user's 32-bit programs work
 only as the first process, not as a child of it. Needs Linux 5.14.
 
+Of what root may do the supervisor keeps what it takes to queue packets, and to look
+into programs and end them.
+
 Exit status: the program's; 125 when it could not be started, 126 when it cannot
 be executed, 127 when there is none.`,
 		Example: `# An old binary, in place of modprobe ip_queue and the binary

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,7 +60,12 @@ func executeError(err error) error {
 }
 
 // supervisor is what trap.Launch starts.
-func (l *launch) supervisor() error { return trap.Supervise(l.handler, l.report) }
+func (l *launch) supervisor() error {
+	if err := restrict(context.Background(), supervisorKeeps); err != nil {
+		return err
+	}
+	return trap.Supervise(l.handler, l.report)
+}
 
 func (l *launch) report(message string) { fmt.Fprintln(os.Stderr, "ipq run: "+message) }
 

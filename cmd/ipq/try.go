@@ -11,7 +11,8 @@ func newTryCommand() *cobra.Command {
 
   this side   10.7.0.1 and fd07::1
   a host      10.7.0.2 and fd07::2, which answers ping, HTTP on port 80, and DNS
-              on port 53 (over UDP; every name is 192.0.2.7 or 2001:db8::7)
+              on port 53 (over UDP): every name is its own, but for those that
+              end in "invalid", which do not exist, and those of addresses
 
 sends real packets to the host, over IPv4 and IPv6, has a rule queue them in the
 kernel, decides each, and prints each as a line with its verdict: most go on, some
@@ -19,19 +20,27 @@ are dropped on purpose and do not arrive, some go on changed. It ends by itself
 within seconds. No privilege is needed.
 
 With a COMMAND, that command runs in the private network instead, every packet
-between the two sides goes on, and the exit status is the command's. With -o json
-what the command prints on standard output goes to standard error.
+between the two sides goes on, and the exit status is the command's. Standard output
+is the command's alone: the packets go to standard error, with -o json too. Programs
+ask the host for names, as /etc/resolv.conf and /etc/nsswitch.conf of the sandbox
+have it; the machine's own files are not touched.
 
 The last line counts the packets: those lost came while the queue was full.`,
 		Example: `# See it work
 ipq try
 # Any program's packets
 ipq try -- ping -c 3 10.7.0.2
-ipq try -- curl http://10.7.0.2/hello
+ipq try -- curl http://www.example.com/hello
+# Its output alone, and the packets in a file
+ipq try -- curl -s http://10.7.0.2/hello 2>packets
 # One JSON object for each packet
 ipq try -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return try(cmd.Context(), cmd.OutOrStdout(), out, args)
+			w := cmd.OutOrStdout()
+			if len(args) != 0 {
+				w = cmd.ErrOrStderr() // the other is the command's
+			}
+			return try(cmd.Context(), w, out, args)
 		},
 	}
 	addFormatFlag(cmd, &out)

@@ -42,7 +42,7 @@ func try(ctx context.Context, w io.Writer, out format, command []string) error {
 		return err
 	}
 	if len(command) != 0 {
-		err = t.command(command, out, signals)
+		err = t.command(command, w, signals)
 	} else {
 		err = t.tour(ctx)
 	}

@@ -73,7 +73,7 @@ func TestTry(t *testing.T) {
 			if n[1] < 14*f || n[2] < 2*f || n[3] != f || n[4] != 0 {
 				t.Errorf("%s", e.last())
 			}
-			for text, want := range map[string]int{"# did not arrive\n": 2 * f, "# answered: 192.0.2.99\n": 1, "# answered: 192.0.2.7\n": 1} {
+			for text, want := range map[string]int{"# did not arrive\n": 2 * f, "# answered: 192.0.2.99\n": 1, "# answered: 10.7.0.2\n": 1} {
 				if got := strings.Count(e.stdout, text); got != want {
 					t.Errorf("%q is there %d times, want %d:\n%s", text, got, want, e.stdout)
 				}
@@ -145,9 +145,27 @@ func TestTryCommand(t *testing.T) {
 		if e.status != c.status {
 			t.Errorf("ipq try %q: status %d, want %d\n%s%s", c.args, e.status, c.status, e.stdout, e.stderr)
 		}
-		tally(t, e.last())
-		if (e.stderr != "") != (c.status == 126 || c.status == 127) {
-			t.Errorf("ipq try %q: %s", c.args, e.stderr)
+		lines := strings.Split(strings.TrimSuffix(e.stderr, "\n"), "\n")
+		if failed := c.status == 126 || c.status == 127; failed {
+			if last := lines[len(lines)-1]; !strings.HasPrefix(last, "ipq: start ") {
+				t.Errorf("ipq try %q: %q", c.args, last)
+			}
+			lines = lines[:len(lines)-1]
+		}
+		tally(t, lines[len(lines)-1])
+		if e.stdout != "" || strings.Count(e.stderr, "ipq: ") != strings.Count(e.stderr, "ipq: start ") {
+			t.Errorf("ipq try %q: %q\n%s", c.args, e.stdout, e.stderr)
+		}
+	}
+}
+
+// The command's output is its own, whatever is printed of its packets.
+func TestTryCommandOutput(t *testing.T) {
+	requireTry(t)
+	for _, format := range []string{"text", "json"} {
+		e := run(t, "try", "-o", format, "--", "sh", "-c", "echo begin; ping -c 1 10.7.0.2 >/dev/null; echo error >&2; echo end")
+		if e.status != 0 || e.stdout != "begin\nend\n" || !strings.Contains(e.stderr, "error\n") || !strings.Contains(e.stderr, "10.7.0.2") {
+			t.Errorf("%s: status %d\n%s%s", format, e.status, e.stdout, e.stderr)
 		}
 	}
 }
@@ -174,20 +192,21 @@ func TestTryCommandInside(t *testing.T) {
 	}
 }
 
-// The output of the command does not get between the JSON.
+// Of a command that prints no error, standard error has the JSON alone.
 func TestTryCommandJSON(t *testing.T) {
 	requireTry(t)
 	e := run(t, "try", "-o", "json", "--", "sh", "-c", "echo hello")
-	list := objects[map[string]any](t, e.stdout)
-	if e.status != 0 || e.stderr != "hello\n" || len(list) != 2 || list[0]["event"] != "start" || list[1]["event"] != "end" {
+	list := objects[map[string]any](t, e.stderr)
+	if e.status != 0 || e.stdout != "hello\n" || len(list) != 2 || list[0]["event"] != "start" || list[1]["event"] != "end" {
 		t.Errorf("status %d\n%s%s", e.status, e.stdout, e.stderr)
 	}
 }
 
-// begin starts the command, and returns its output behind its first line.
+// begin starts the command, and returns its output, both kinds as they come, behind its first line.
 func begin(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
 	t.Helper()
 	out, err := cmd.StdoutPipe()
+	cmd.Stderr = cmd.Stdout
 	if err != nil {
 		t.Fatal(err)
 	}

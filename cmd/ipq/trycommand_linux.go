@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,20 +17,24 @@ import (
 // the signal's number.
 const exitSignal = 128
 
-// command runs a program in the private network, passes signals on to it, and
-// ends with its status.
-func (t *trial) command(args []string, out format, signals <-chan os.Signal) error {
+// command runs a program in the private network, where names are looked up by
+// the host, passes signals on to it, and ends with its status.
+func (t *trial) command(args []string, progress io.Writer, signals <-chan os.Signal) error {
+	return t.net.Hosts[0].WithResolver(func(unresolved error) error {
+		if unresolved != nil {
+			fmt.Fprintf(progress, "ipq: %v\n", unresolved)
+		}
+		return runCommand(args, signals)
+	})
+}
+
+// runCommand does it on the calling thread, which must not end before.
+func runCommand(args []string, signals <-chan os.Signal) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if out == formatJSON {
-		cmd.Stdout = os.Stderr
-	}
-	// The network goes with this process, and so must the program. The signal is
-	// about the thread that starts it, which must not end before.
+	// The network goes with this process, and so must the program: the signal is
+	// about the thread.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
 	if err := cmd.Start(); err != nil {
 		status := exitNotExecutable
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"ipq"
@@ -156,14 +158,19 @@ func (v *trialView) result(e sandbox.Exchange, f fate, r sandbox.Result) {
 	}
 }
 
-// end prints the count, as the last line.
+// end prints the count, as the last line. A reader that went away has seen
+// enough.
 func (v *trialView) end(s ipq.Stats) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	var err error
 	if v.format == formatJSON {
-		_, err := v.w.Write(v.records.end(v.buf[:0], time.Now(), newTally(s)))
-		return err
+		_, err = v.w.Write(v.records.end(v.buf[:0], time.Now(), newTally(s)))
+	} else {
+		_, err = fmt.Fprintln(v.w, newTally(s))
 	}
-	_, err := fmt.Fprintln(v.w, newTally(s))
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
 	return err
 }

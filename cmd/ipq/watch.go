@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipq/internal/filter"
+	"ipq/internal/privilege"
 	"ipq/rules"
 )
 
@@ -46,6 +47,8 @@ when ipq ends, also by SIGKILL; but the kernel drops every packet that waits in 
 queue of the network namespace when a program's chains go, so end it by Ctrl-C or
 SIGTERM: then the rules go first, and the chains when all queues are empty, or after
 a second.
+
+It starts itself again with CAP_NET_ADMIN alone, before it looks at anything.
 
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
 none. What overflows there is dropped by the kernel, and counted as lost.
@@ -99,6 +102,14 @@ type queueRange struct {
 	set         bool
 }
 
+// list returns the queues, none when not set.
+func (r *queueRange) list() (queues []uint16) {
+	for n := int(r.first); r.set && n <= int(r.last); n++ {
+		queues = append(queues, uint16(n))
+	}
+	return queues
+}
+
 // String returns "A-B", or nothing when not set.
 func (r *queueRange) String() string {
 	if !r.set {
@@ -133,6 +144,9 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	if o.explain {
 		return explain(w, f, o)
 	}
+	if err := restrict(ctx, privilege.NetAdmin, o.queues.list()...); err != nil {
+		return err
+	}
 	// A reader of ours that goes away, such as head, is noticed when writing to it; the signal would leave no time to
 	// take the rules out.
 	ignoreBrokenPipe()
@@ -144,6 +158,7 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	v := newStream(w, o, f, stop)
+	seal(progress, 0)
 	served := make(chan error, 1)
 	go func() { served <- source.group.ServeEach(context.WithoutCancel(ctx), v.handler) }()
 	err = v.watchLosses(ctx, source, served)

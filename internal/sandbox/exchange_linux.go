@@ -159,7 +159,11 @@ func (h *Host) query(from, to netip.Addr, name string, deadline time.Time) (stri
 		return "", err
 	}
 	defer conn.Close()
-	if _, err := conn.Write(appendQuery(nil, uint16(echoID.Add(1)), name, to.Is6())); err != nil {
+	query, err := appendQuery(uint16(echoID.Add(1)), name, to.Is6())
+	if err != nil {
+		return "", err
+	}
+	if _, err := conn.Write(query); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 1500)

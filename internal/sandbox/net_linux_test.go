@@ -42,9 +42,9 @@ func TestExchange(t *testing.T) {
 					e := sandbox.Exchange{Protocol: p, From: way.from, To: way.to, IPv6: ipv6, Name: name}
 					want := sandbox.Result{Arrived: true, Answered: true, Answer: name}
 					if p == sandbox.DNS {
-						want.Answer = "192.0.2.7"
+						want.Answer = way.to.IPv4.String()
 						if ipv6 {
-							want.Answer = "2001:db8::7"
+							want.Answer = way.to.IPv6.String()
 						}
 					}
 					if got, err := e.Do(); got != want || err != nil {

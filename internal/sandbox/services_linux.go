@@ -45,7 +45,7 @@ func (h *Host) serve() (*services, error) {
 				if err != nil {
 					return err
 				}
-				s.start(udp, func() { s.dns(udp) })
+				s.start(udp, func() { s.dns(udp, &nameServer{h.IPv4, h.IPv6}) })
 				tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: a.AsSlice(), Port: 80})
 				if err != nil {
 					return err
@@ -120,18 +120,20 @@ func (s *services) pings(conn *net.IPConn, kind byte) {
 	}
 }
 
-func (s *services) dns(conn *net.UDPConn) {
+func (s *services) dns(conn *net.UDPConn, names *nameServer) {
 	buf := make([]byte, 65536)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
 		}
-		response, name, err := respond(buf[:n])
+		response, name, err := names.respond(buf[:n])
 		if err != nil {
 			continue
 		}
-		s.note(DNS, name)
+		if name != "" {
+			s.note(DNS, name)
+		}
 		conn.WriteToUDPAddrPort(response, from) // lost or not is what the exchange shows
 	}
 }

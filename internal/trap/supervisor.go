@@ -26,6 +26,7 @@ type supervisor struct {
 
 // serve answers until no thread with the filter is left.
 func (s *supervisor) serve() error {
+	seal(s.report)
 	s.listener.wakeTogether()
 	var calls sync.WaitGroup
 	defer calls.Wait()
