@@ -247,28 +247,108 @@ func TestSupervisorAside(t *testing.T) {
 	s.gone()
 }
 
-// TestSupervisorGone checks what the program sees when the supervisor is killed.
-func TestSupervisorGone(t *testing.T) {
+// TestSupervisorSignals checks that the supervisor and the watcher are not ended
+// by what is meant for the program.
+func TestSupervisorSignals(t *testing.T) {
 	s := start(t, client(t, "amd64"), "wait").supervised()
 	s.stdout.ReadString('\n')
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, ignored, _ := strings.Cut(string(status), "SigIgn:")
-	var mask uint64
-	fmt.Sscanf(ignored, "%x", &mask)
-	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE} {
-		if mask>>(signal-1)&1 == 0 {
-			t.Errorf("the supervisor does not ignore %v, which is for the program", signal)
+	for _, pid := range []int{s.pid, s.watcher()} {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ignored, _ := strings.Cut(string(status), "SigIgn:")
+		var mask uint64
+		fmt.Sscanf(ignored, "%x", &mask)
+		for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE} {
+			if mask>>(signal-1)&1 == 0 {
+				t.Errorf("process %d does not ignore %v, which is for the program", pid, signal)
+			}
 		}
 	}
-	unix.Kill(s.pid, unix.SIGKILL)
+	s.stdin.Close()
+	s.wait()
 	s.gone()
-	s.stdin.Write([]byte{0})
-	if got, want := s.output(), "bind: errno 38\nsocket: errno 38\n"; got != want {
-		t.Errorf("output %q, want %q", got, want)
+}
+
+// TestSupervisorGone: a program whose supervisor is killed gets no packets any
+// more, and many would read the end of file for ever. It is terminated with a
+// line that says why; processes that have no socket are left alone, and are
+// refused one.
+func TestSupervisorGone(t *testing.T) {
+	const line = `report: the supervisor (process %d) was killed or has failed, so no packets come any more: terminating "client-%s" (process %d)` + "\n"
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		signal syscall.Signal
+	}{
+		{"ends at SIGTERM", []string{"again", "hello"}, unix.SIGTERM},
+		{"ignores SIGTERM", []string{"again", "hello", "ignore"}, unix.SIGKILL},
+		{"does not read", []string{"wait"}, unix.SIGTERM},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, client string, bits int) {
+				s := start(t, append([]string{client}, tt.args...)...).supervised()
+				s.read("made\n")
+				unix.Kill(s.pid, unix.SIGKILL)
+				if status := s.wait(); !status.Signaled() || status.Signal() != tt.signal {
+					t.Errorf("the program ends with %#x, want %v", status, tt.signal)
+				}
+				_, goarch, _ := strings.Cut(filepath.Base(client), "-")
+				if got, want := s.stderr.String(), fmt.Sprintf(line, s.pid, goarch, s.cmd.Process.Pid); got != want {
+					t.Errorf("standard error %q, want %q", got, want)
+				}
+				s.gone()
+			})
+		})
 	}
+	t.Run("no socket", func(t *testing.T) {
+		s := start(t, "sh", "-c", `"$0" again hello; echo "status $?"; read line; "$0" basic 3`, client(t, runtime.GOARCH)).supervised()
+		s.read("made\n")
+		unix.Kill(s.pid, unix.SIGKILL)
+		s.read("status 143\n")
+		fmt.Fprintln(s.stdin)
+		s.read("socket: errno 38\n")
+		if status := s.wait(); status.ExitStatus() != 1 {
+			t.Errorf("the shell ends with %#x", status)
+		}
+		s.gone()
+	})
+}
+
+// TestHangUp: a program whose socket the queue handler has ended is terminated
+// like one whose supervisor is gone; the supervisor goes on.
+func TestHangUp(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := start(t, "sh", "-c", `"$0" again "`+hangUp+`"; echo "status $?"; "$0" basic 3`, client).supervised()
+		s.read("made\n")
+		s.read("status 143\n")
+		s.read("bind: ok\n")
+		s.output()
+		s.wait()
+		s.gone()
+		if got, want := s.stderr.String(), "report: the queue handler, or the service (ipq emulate), was stopped, so no packets come any more: terminating "; !strings.HasPrefix(got, want) || strings.Count(got, "report:") != 1 {
+			t.Errorf("standard error %q, want one report, %q", got, want)
+		}
+	})
+}
+
+// TestScarce checks that a supervisor without descriptors refuses new sockets,
+// and still answers calls about those that there are.
+func TestScarce(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := startCommand(t, exec.Command("sh", "-c", `ulimit -n 100; exec "$@"`, "sh", executable(t), client, "few")).supervised()
+		s.stdin.Close()
+		want := fmt.Sprintf("socket: errno 23\nmore than a few: true\nsocket, with all closed: ok\nrecvfrom: hello (family 2, %d bits) from port 0 address length 12\n", bits)
+		if got := s.output(); got != want {
+			t.Errorf("output %q, want %q", got, want)
+		}
+		s.wait()
+		s.gone()
+		if got := s.stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "too many open files in system") {
+			t.Errorf("standard error %q, want one line about open files", got)
+		}
+	})
 }
 
 // TestFaults has things go wrong, each of which must be told.

@@ -132,6 +132,10 @@ func openHandler(watch net.Conn) (trap.Handler, error) {
 	return &echo{watch: watch}, nil
 }
 
+// hangUp makes an echo end the socket that it comes from, as a queue handler does
+// that is stopped.
+const hangUp = "hang up"
+
 // An echo is a queue handler that knows one answer: the request, and what the
 // hello said. Its sockets are of the kind that package ipqueue makes.
 type echo struct {
@@ -165,7 +169,7 @@ func (e *echo) Connect(h ipqueue.Hello) (*os.File, error) {
 		b := make([]byte, 1024)
 		for {
 			n, err := handler.Read(b)
-			if err != nil || n == 0 {
+			if err != nil || n == 0 || string(b[:n]) == hangUp {
 				return
 			}
 			fmt.Fprintf(handler, "%s (family %d, %d bits)", b[:n], h.Family, h.WordSize)
@@ -362,6 +366,41 @@ func (s *session) supervised() *session {
 		s.silence <- err
 	}()
 	return s
+}
+
+// read reads the next line that the program prints.
+func (s *session) read(want string) {
+	s.t.Helper()
+	if line, err := s.stdout.ReadString('\n'); line != want {
+		s.t.Fatalf("the program printed %q, %v, want %q: %s", line, err, want, s.stderr.String())
+	}
+}
+
+// watcher waits for the watcher to have begun, and returns its process id.
+func (s *session) watcher() int {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var children string
+		for _, of := range threads {
+			b, _ := os.ReadFile(of)
+			children += " " + string(b)
+		}
+		for child := range strings.FieldsSeq(children) {
+			if comm, _ := os.ReadFile("/proc/" + child + "/comm"); string(comm) == "ipq run watcher\n" {
+				pid, err := strconv.Atoi(child)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				return pid
+			}
+		}
+	}
+	s.t.Fatal("no watcher")
+	return 0
 }
 
 // wait returns how the program ended.

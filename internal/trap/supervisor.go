@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,12 +22,15 @@ type supervisor struct {
 	handler  Handler
 	report   func(message string)
 	sockets  *sockets
+	maxFD    int      // a descriptor for a new socket must be below
+	outside  int      // seccomp filters that processes have which are not under the listener
 	reported sync.Map // what was reported, and is not again
 }
 
 // serve answers until no thread with the filter is left.
 func (s *supervisor) serve() error {
 	s.listener.wakeTogether()
+	go s.watchSockets()
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	for {
@@ -45,6 +49,30 @@ func (s *supervisor) serve() error {
 			// the memory of a program that plays with it.
 			calls.Go(func() { s.handle(n.id, thread(n.tid), decode(&n)) })
 		}
+	}
+}
+
+// reconnectTime is how long a program may keep a socket whose other end was
+// closed. One with our libipq connects again meanwhile, and one that closes its
+// socket takes its time to get there.
+const reconnectTime = 2 * time.Second
+
+// watchSockets terminates the programs whose sockets end although the program did
+// not close them: the service was stopped, or a queue has failed.
+func (s *supervisor) watchSockets() {
+	for {
+		ended := make(map[int32]bool)
+		keys, err := s.sockets.epoll.hungUp()
+		if err != nil {
+			s.report(fmt.Sprintf("cannot watch the program's sockets any more: %v", err))
+			return
+		}
+		for _, k := range keys {
+			ended[k] = true
+		}
+		time.Sleep(reconnectTime)
+		terminate("the queue handler, or the service (ipq emulate), was stopped",
+			func() map[inode]bool { return s.sockets.still(ended) }, s.outside, s.report)
 	}
 }
 
@@ -67,123 +95,158 @@ func (s *supervisor) foreign(n *notification) bool {
 
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
+	switch o := s.decide(id, t, c); {
+	case o.ended:
+	case o.native:
+		s.listener.resume(id)
+	default:
+		s.listener.answer(id, o.errno)
+	}
+}
+
+// decide finds the outcome of a call. That of a thread which is gone is of no
+// account.
+func (s *supervisor) decide(id uint64, t thread, c call) outcome {
 	var m *memory
 	if c.name != callSocket {
 		var err error
 		switch m, err = openMemory(t); {
 		case err == nil:
 			defer m.Close()
+		case scarce(err) != 0:
+			return s.short(err)
 		case c.name != callBind && errors.Is(err, fs.ErrPermission):
 			s.hidden(t, "memory", err)
 		}
 	}
 	if !s.listener.waiting(id) {
-		return // gone, and m may be another's
+		return native // gone, and m may be another's
 	}
 	if c.name == callSocketcall {
-		var errno unix.Errno
 		if m == nil {
-			s.listener.resume(id)
-			return
+			return native
 		}
+		var errno unix.Errno
 		if c, errno = c.unpack(m); errno != 0 {
-			s.listener.resume(id) // the kernel will say EFAULT itself
-			return
+			return native // the kernel will say EFAULT itself
 		}
 	}
 	switch c.name {
 	case callSocket:
-		s.socket(id, t, c)
+		return s.socket(id, t, c)
 	case callBind:
-		s.bind(id, t, c, m)
+		return s.bind(id, t, c, m)
 	case callGetsockname:
-		s.getsockname(id, t, c, m)
-	default:
-		s.listener.resume(id)
+		return s.getsockname(id, t, c, m)
 	}
+	return native
 }
 
-func (s *supervisor) socket(id uint64, t thread, c call) {
+func (s *supervisor) socket(id uint64, t thread, c call) outcome {
 	protocol, ok := c.wants()
 	if !ok {
-		s.listener.resume(id)
-		return
+		return native
 	}
 	// Without a view of its descriptors the bind that follows would go to the
 	// kernel, and fail in a way that explains nothing. Better fail here.
-	if err := t.seen(); err != nil {
+	switch err := t.seen(); {
+	case err == nil:
+	case scarce(err) != 0:
+		return s.short(err)
+	default:
 		s.hidden(t, "descriptors", err)
-		s.listener.resume(id) // EPROTONOSUPPORT, as ever
-		return
+		return native // EPROTONOSUPPORT, as ever
 	}
-	who, err := t.identity()
-	if err != nil {
-		s.listener.resume(id) // gone
-		return
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
 	}
-	if errno := s.inject(id, who, protocol, c); errno != 0 {
-		s.listener.answer(id, errno)
-	}
+	return s.connect(id, who, protocol, c)
 }
 
-// inject gives the thread a connection to the queue handler. A queue handler
+// identify returns who made a call. ok is false when that cannot be read; o is
+// then what the call comes to.
+func (s *supervisor) identify(t thread) (who identity, o outcome, ok bool) {
+	switch who, err := t.identity(); {
+	case err == nil:
+		return who, outcome{}, true
+	case scarce(err) != 0:
+		return identity{}, s.short(err), false
+	}
+	return identity{}, native, false // gone
+}
+
+// connect gives the thread a connection to the queue handler. A queue handler
 // that does not answer is to the program a kernel without ip_queue.
-func (s *supervisor) inject(id uint64, who identity, protocol int, c call) unix.Errno {
+func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outcome {
 	hello := ipqueue.Hello{Family: ipqueue.IPv4, WordSize: c.word, PID: int(who.pid)}
 	if protocol == netlinkIP6FW {
 		hello.Family = ipqueue.IPv6
 	}
 	f, err := s.handler.Connect(hello)
-	if err != nil {
+	switch {
+	case err == nil:
+	case scarce(err) != 0:
+		return s.short(err)
+	default:
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
-		return unix.EPROTONOSUPPORT
+		return failed(unix.EPROTONOSUPPORT)
 	}
 	raw, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
-		return unix.EPROTONOSUPPORT
+		return failed(unix.EPROTONOSUPPORT)
 	}
-	errno, released := unix.EPROTONOSUPPORT, func() {}
-	raw.Control(func(fd uintptr) { errno, released = s.injectFD(id, int(fd), protocol, int32(c.args[1])) })
+	o, released := failed(unix.EPROTONOSUPPORT), func() {}
+	raw.Control(func(fd uintptr) { o, released = s.inject(id, int(fd), protocol, int32(c.args[1])) })
 	f.Close()
 	released()
-	return errno
+	return o
 }
 
-func (s *supervisor) injectFD(id uint64, fd, protocol int, kind int32) (errno unix.Errno, released func()) {
+func (s *supervisor) inject(id uint64, fd, protocol int, kind int32) (o outcome, released func()) {
+	// The kernel gives out the lowest number that is free. The last ones are for
+	// calls about the sockets that there are.
+	if fd >= s.maxFD {
+		return s.short(fmt.Errorf("%w in the supervisor", unix.EMFILE)), func() {}
+	}
 	// The flag belongs to the open file, so it arrives with it.
 	if err := unix.SetNonblock(fd, kind&unix.SOCK_NONBLOCK != 0); err != nil {
-		return unix.ENOBUFS, func() {}
+		return failed(unix.ENOBUFS), func() {}
 	}
 	// First known, then given: the next call may be a bind by another thread.
 	released, err := s.sockets.add(fd, protocol)
 	if err != nil {
 		s.once("add", fmt.Sprintf("cannot take note of a socket: %v", err))
-		return unix.ENOBUFS, func() {}
+		return failed(unix.ENOBUFS), func() {}
 	}
 	// EMFILE is the program's own limit; ENOENT: it is gone, so never sees it.
-	return s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0), released
+	if errno := s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0); errno != 0 {
+		return failed(errno), released
+	}
+	return outcome{ended: true}, released
 }
 
-func (s *supervisor) bind(id uint64, t thread, c call, m *memory) {
+func (s *supervisor) bind(id uint64, t thread, c call, m *memory) outcome {
 	i, ok := t.socket(int32(c.args[0]))
 	if !ok || !s.sockets.has(i) {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	who, err := t.identity()
-	if err != nil || !s.listener.waiting(id) {
-		return // gone
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
+	}
+	if !s.listener.waiting(id) {
+		return native // gone, and what was read may be about another
 	}
 	a, errno := bindAddress(c, m, who)
-	if errno == 0 {
-		errno, ok = s.sockets.bind(i, a, who.pid)
+	if errno != 0 {
+		return failed(errno)
 	}
-	if !ok {
-		s.listener.resume(id)
-		return
+	if errno, ok = s.sockets.bind(i, a, who.pid); !ok {
+		return native
 	}
-	s.listener.answer(id, errno)
+	return failed(errno)
 }
 
 // bindAddress reads the address that a bind is for. The length is looked at
@@ -209,26 +272,26 @@ func bindAddress(c call, m *memory, who identity) (address, unix.Errno) {
 	return a, errno
 }
 
-func (s *supervisor) getsockname(id uint64, t thread, c call, m *memory) {
+func (s *supervisor) getsockname(id uint64, t thread, c call, m *memory) outcome {
 	i, ok := t.socket(int32(c.args[0]))
 	if !ok || !s.sockets.has(i) {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	who, err := t.identity()
-	if err != nil || !s.listener.waiting(id) {
-		return // gone
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
+	}
+	if !s.listener.waiting(id) {
+		return native // gone, and what was read may be about another
 	}
 	if m == nil {
-		s.listener.answer(id, unix.EPERM)
-		return
+		return failed(unix.EPERM)
 	}
 	a, ok := s.sockets.name(i, who.pid)
 	if !ok {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	s.listener.answer(id, writeName(m, c.args[1], c.args[2], a))
+	return failed(writeName(m, c.args[1], c.args[2], a))
 }
 
 // writeName is move_addr_to_user of the kernel: as much of the address as there

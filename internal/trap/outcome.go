@@ -1,0 +1,59 @@
+//go:build linux
+
+package trap
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// An outcome is what a caught call comes to. Every path has one, as a call that
+// is not answered waits for ever.
+type outcome struct {
+	native bool // the kernel runs the call as if it had not been caught
+	ended  bool // the call has been answered, with a descriptor
+	errno  unix.Errno
+}
+
+var native = outcome{native: true}
+
+func failed(errno unix.Errno) outcome { return outcome{errno: errno} }
+
+// scarce returns the errno for a call that the supervisor has no descriptors or
+// no memory left to answer, and 0 for other errors. It is never EMFILE, which
+// would mean the program's own limit.
+func scarce(err error) unix.Errno {
+	for _, errno := range []unix.Errno{unix.ENOMEM, unix.ENOBUFS, unix.ENFILE} {
+		if errors.Is(err, errno) {
+			return errno
+		}
+	}
+	if errors.Is(err, unix.EMFILE) {
+		return unix.ENFILE
+	}
+	return 0
+}
+
+// short reports that the supervisor has run out of something.
+func (s *supervisor) short(err error) outcome {
+	errno := scarce(err)
+	s.once("short: "+errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
+		"ip_queue sockets, and ipq run needs a descriptor for each (ulimit -Hn)", errno, err))
+	return failed(errno)
+}
+
+// reserve is how many descriptors the supervisor keeps for calls about sockets
+// that there are. A call takes three at most.
+const reserve = 64
+
+// maxFD returns the first number of a descriptor that is in the reserve.
+func maxFD() (int, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("getrlimit: %w", err)
+	}
+	n := int(min(limit.Cur, 1<<30))
+	return n - min(reserve, n/4), nil
+}
