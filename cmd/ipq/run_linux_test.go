@@ -234,6 +234,64 @@ func TestRunSandboxEnds(t *testing.T) {
 	}
 }
 
+// SIGKILL of the process that was started ends the program in a sandbox, and with
+// it the supervisor and the watcher, whoever runs it.
+func TestRunSandboxKilled(t *testing.T) {
+	requireTry(t)
+	for name, as := range map[string]func(*exec.Cmd) *exec.Cmd{
+		"root":          func(c *exec.Cmd) *exec.Cmd { return c },
+		"ordinary user": func(c *exec.Cmd) *exec.Cmd { return asOrdinary(t, c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 { // which thread executes the program differs
+				cmd := as(prepare(t, "run", "--sandbox", oldClient(t, runtime.GOARCH), "wait"))
+				mark := fmt.Sprintf("IPQ_TEST_MARK=%d-%p", os.Getpid(), cmd)
+				cmd.Dir, cmd.Env = "/", append(os.Environ(), mark)
+				in, tell, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+				defer tell.Close() // at the end of its input the program would end
+				cmd.Stdin = in
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if line, err := bufio.NewReader(out).ReadString('\n'); line != "made\n" {
+					t.Fatalf("%q, %v", line, err)
+				}
+				if n := len(marked(mark)); n < 3 {
+					t.Errorf("%d processes run, want the program, the supervisor and the watcher", n)
+				}
+				cmd.Process.Kill()
+				cmd.Wait() // what it returns, ProcessState says
+				for deadline := time.Now().Add(patience); len(marked(mark)) > 0; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("there still run %q", marked(mark))
+					}
+				}
+			}
+		})
+	}
+}
+
+// marked lists the processes with a variable in their environment.
+func marked(variable string) []string {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	var found []string
+	for _, path := range environs {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), variable) {
+			comm, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "comm"))
+			found = append(found, path+" "+strings.TrimSpace(string(comm)))
+		}
+	}
+	return found
+}
+
 func copyExecutable(t *testing.T, to string) {
 	t.Helper()
 	self, err := os.Executable()
