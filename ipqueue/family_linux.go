@@ -43,9 +43,9 @@ func (f *family) request(c *conn, datagram []byte, allowed bool) decision[packet
 
 // claim finds the socket that the new peer's packets go to: the one that is
 // bound to the port the message named. That is the sender's own, unless it
-// named another that exists. A sender that is bound to no such port gets it: a
-// program in a pid namespace knows itself by another number than the one it was
-// announced by. The socket of a process that may not use the handler is none of
+// named another that exists. A sender that is bound to no such port is taken for
+// it: a program in a pid namespace knows itself by another number than the one it
+// was announced by. The socket of a process that may not use the handler is none of
 // them, whatever port it asked for: it would see the packets. f.mu is held.
 func (f *family) claim(c *conn) {
 	f.peer = c
@@ -57,7 +57,6 @@ func (f *family) claim(c *conn) {
 			}
 		}
 	}
-	f.peer.port.Store(f.brain.peer)
 	f.peer.out.enlarge()
 }
 
@@ -138,6 +137,7 @@ func drop(packets []packetID) {
 }
 
 func (f *family) status() FamilyStatus {
+	f.settleDepartures()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.brain

@@ -152,6 +152,11 @@ func (h *Handler) connect(hello Hello, a asker) (*os.File, error) {
 		program.Close()
 		return nil, err
 	}
+	if c.inode, err = inodeOf(program); err != nil {
+		c.file.Close()
+		program.Close()
+		return nil, err
+	}
 	if err := h.start(c); err != nil {
 		c.file.Close()
 		program.Close()

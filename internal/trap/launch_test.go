@@ -200,7 +200,7 @@ func TestHello(t *testing.T) {
 		s := start(t, client, "basic", "13").supervised()
 		s.output()
 		s.wait()
-		if got, want := s.gone(), fmt.Sprintf("hello 10 %d %d\n", bits, s.cmd.Process.Pid); got != want {
+		if got, want := s.gone(), fmt.Sprintf("hello 10 %[1]d 0\nbind %[2]d\nbind %[2]d\n", bits, s.cmd.Process.Pid); got != want {
 			t.Errorf("the handler was told %q, want %q", got, want)
 		}
 	})

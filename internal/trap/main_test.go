@@ -178,6 +178,13 @@ func (e *echo) Connect(h ipqueue.Hello) (*os.File, error) {
 	return os.NewFile(uintptr(fds[1]), "program"), nil
 }
 
+func (e *echo) Bind(inode, port uint32) (uint32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fmt.Fprintf(e.watch, "bind %d\n", port)
+	return port, nil
+}
+
 func (e *echo) Close() error { return e.watch.Close() }
 
 // client builds testdata/client, once for each GOARCH.

@@ -5,6 +5,7 @@ package trap
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,9 @@ type outcome struct {
 	native bool // the kernel runs the call as if it had not been caught
 	ended  bool // the call has been answered, with a descriptor
 	errno  unix.Errno
+
+	lack    error // what the supervisor had too little of, when that is why it fails
+	passing bool  // and that may soon be otherwise
 }
 
 var native = outcome{native: true}
@@ -36,13 +40,11 @@ func scarce(err error) unix.Errno {
 	return 0
 }
 
-// short reports that the supervisor has run out of something.
-func (s *supervisor) short(err error) outcome {
-	errno := scarce(err)
-	s.once("short: "+errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
-		"ip_queue sockets, and ipq run needs a descriptor for each (ulimit -Hn)", errno, err))
-	return failed(errno)
-}
+// lacking is the outcome of a call for which a file in /proc could not be opened.
+func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err, passing: true} }
+
+// scarceTime is how long a call waits for what others give back.
+const scarceTime = time.Second
 
 // reserve is how many descriptors the supervisor keeps for calls about sockets
 // that there are. A call takes three at most.

@@ -79,25 +79,35 @@ func (s *sockets) has(i inode) bool {
 	return s.open[i] != nil
 }
 
-// bind gives a socket a port: the one asked for, or for 0 one of the kernel's
-// choice. The errno are netlink's. It is false for a socket that is not ours.
-func (s *sockets) bind(i inode, a address, pid uint32) (unix.Errno, bool) {
+// bind gives a socket a port, which it returns: the one asked for, or for 0 one of
+// the kernel's choice. The errno are netlink's. It is false for a socket that is
+// not ours.
+func (s *sockets) bind(i inode, a address, pid uint32) (uint32, unix.Errno, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.open[i]
 	switch {
 	case k == nil:
-		return 0, false
+		return 0, 0, false
 	case k.port != 0 && k.port != a.port:
-		return unix.EINVAL, true
+		return 0, unix.EINVAL, true
 	case k.port != 0: // only the groups are new
 	case a.port == 0:
 		a.port = s.autobind(k.protocol, pid)
 	case s.taken(k.protocol, a.port):
-		return unix.EADDRINUSE, true
+		return 0, unix.EADDRINUSE, true
 	}
 	k.address = a
-	return 0, true
+	return a.port, 0, true
+}
+
+// rebind gives a socket the port that the queue handler knows it by; 0 is none.
+func (s *sockets) rebind(i inode, port uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.open[i]; k != nil {
+		k.port = port
+	}
 }
 
 // name returns the address of a socket; one that was never bound gets a port.

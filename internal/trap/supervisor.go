@@ -95,7 +95,15 @@ func (s *supervisor) foreign(n *notification) bool {
 
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
-	switch o := s.decide(id, t, c); {
+	o := s.decide(id, t, c)
+	for deadline := time.Now().Add(scarceTime); o.passing && time.Now().Before(deadline); o = s.decide(id, t, c) {
+		time.Sleep(time.Millisecond) // other calls give theirs back
+	}
+	if o.lack != nil {
+		s.once("lack of "+o.errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
+			"ip_queue sockets, and ipq run needs a descriptor for each (ulimit -Hn)", o.errno, o.lack))
+	}
+	switch {
 	case o.ended:
 	case o.native:
 		s.listener.resume(id)
@@ -114,7 +122,7 @@ func (s *supervisor) decide(id uint64, t thread, c call) outcome {
 		case err == nil:
 			defer m.Close()
 		case scarce(err) != 0:
-			return s.short(err)
+			return lacking(err)
 		case c.name != callBind && errors.Is(err, fs.ErrPermission):
 			s.hidden(t, "memory", err)
 		}
@@ -152,7 +160,7 @@ func (s *supervisor) socket(id uint64, t thread, c call) outcome {
 	switch err := t.seen(); {
 	case err == nil:
 	case scarce(err) != 0:
-		return s.short(err)
+		return lacking(err)
 	default:
 		s.hidden(t, "descriptors", err)
 		return native // EPROTONOSUPPORT, as ever
@@ -171,7 +179,7 @@ func (s *supervisor) identify(t thread) (who identity, o outcome, ok bool) {
 	case err == nil:
 		return who, outcome{}, true
 	case scarce(err) != 0:
-		return identity{}, s.short(err), false
+		return identity{}, lacking(err), false
 	}
 	return identity{}, native, false // gone
 }
@@ -179,7 +187,7 @@ func (s *supervisor) identify(t thread) (who identity, o outcome, ok bool) {
 // connect gives the thread a connection to the queue handler. A queue handler
 // that does not answer is to the program a kernel without ip_queue.
 func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outcome {
-	hello := ipqueue.Hello{Family: ipqueue.IPv4, WordSize: c.word, PID: int(who.pid)}
+	hello := ipqueue.Hello{Family: ipqueue.IPv4, WordSize: c.word} // bound to nothing yet
 	if protocol == netlinkIP6FW {
 		hello.Family = ipqueue.IPv6
 	}
@@ -187,7 +195,7 @@ func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outc
 	switch {
 	case err == nil:
 	case scarce(err) != 0:
-		return s.short(err)
+		return outcome{errno: scarce(err), lack: err}
 	default:
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
 		return failed(unix.EPROTONOSUPPORT)
@@ -208,7 +216,7 @@ func (s *supervisor) inject(id uint64, fd, protocol int, kind int32) (o outcome,
 	// The kernel gives out the lowest number that is free. The last ones are for
 	// calls about the sockets that there are.
 	if fd >= s.maxFD {
-		return s.short(fmt.Errorf("%w in the supervisor", unix.EMFILE)), func() {}
+		return outcome{errno: unix.ENFILE, lack: unix.EMFILE}, func() {}
 	}
 	// The flag belongs to the open file, so it arrives with it.
 	if err := unix.SetNonblock(fd, kind&unix.SOCK_NONBLOCK != 0); err != nil {
@@ -243,10 +251,23 @@ func (s *supervisor) bind(id uint64, t thread, c call, m *memory) outcome {
 	if errno != 0 {
 		return failed(errno)
 	}
-	if errno, ok = s.sockets.bind(i, a, who.pid); !ok {
+	port, errno, ok := s.sockets.bind(i, a, who.pid)
+	switch {
+	case !ok:
 		return native
+	case errno != 0:
+		return failed(errno)
 	}
-	return failed(errno)
+	now, err := s.handler.Bind(uint32(i), port)
+	switch {
+	case errors.Is(err, unix.EADDRINUSE) && a.port != 0: // by a program of another supervisor
+		s.sockets.rebind(i, 0)
+		return failed(unix.EADDRINUSE)
+	case err == nil && now != port: // it has sent a message before
+		s.sockets.rebind(i, now)
+		return failed(unix.EINVAL)
+	}
+	return failed(0) // also when the handler is gone, as the socket is then
 }
 
 // bindAddress reads the address that a bind is for. The length is looked at
@@ -290,6 +311,10 @@ func (s *supervisor) getsockname(id uint64, t thread, c call, m *memory) outcome
 	a, ok := s.sockets.name(i, who.pid)
 	if !ok {
 		return native
+	}
+	if now, err := s.handler.Bind(uint32(i), a.port); err == nil && now != a.port { // it has sent a message before
+		s.sockets.rebind(i, now)
+		a.port = now
 	}
 	return failed(writeName(m, c.args[1], c.args[2], a))
 }
