@@ -47,7 +47,9 @@ func oldClient(t *testing.T, goarch string) string {
 func service(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sock")
-	cmd := prepare(t, "emulate", "--socket", path)
+	// No command of prepare, which are killed after patience: to build a client can
+	// take longer.
+	cmd := exec.Command(binary(t), "emulate", "--socket", path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -174,9 +176,10 @@ func TestRunSandbox(t *testing.T) {
 		if goarch == "386" && runtime.GOARCH != "amd64" {
 			continue
 		}
+		old := oldClient(t, goarch) // to build it can take longer than the command may
 		cmd := asOrdinary(t, prepare(t, "run", "--sandbox", inner))
 		cmd.Dir = "/"
-		cmd.Env = append(os.Environ(), innerEnv+"="+oldClient(t, goarch))
+		cmd.Env = append(os.Environ(), innerEnv+"="+old)
 		e := wait(t, cmd)
 		want := "1 ACCEPT\n3 ACCEPT\n"
 		if e.status != 0 || e.stdout != want || e.stderr != "" {

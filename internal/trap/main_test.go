@@ -127,9 +127,27 @@ func openHandler(watch net.Conn) (trap.Handler, error) {
 		return nil, errors.New("no handler today")
 	}
 	if os.Getenv(environHandler) == handlerReal {
-		return trap.OpenOwn(report)
+		h, err := trap.OpenOwn(report)
+		if err != nil {
+			return nil, err
+		}
+		return &telling{h, h.(interface{ Status() ipqueue.Status }), watch}, nil
 	}
 	return &echo{watch: watch}, nil
+}
+
+// A telling handler tells what it has lost when it is closed.
+type telling struct {
+	trap.Handler
+	handler interface{ Status() ipqueue.Status }
+	watch   net.Conn
+}
+
+func (h *telling) Close() error {
+	err := h.Handler.Close()
+	s := h.handler.Status().IPv4
+	fmt.Fprintf(h.watch, "lost %d %d\n", s.QueueDropped, s.NetlinkDropped)
+	return err
 }
 
 // hangUp makes an echo end the socket that it comes from, as a queue handler does

@@ -45,6 +45,8 @@ var scenarios = map[string]func(args []string){
 	"hidden":    hidden,
 	"cat":       cat,
 	"passer":    passer,
+	"accept":    accept,
+	"refused":   refused,
 	"give":      give,
 	"again":     again,
 	"few":       few,
@@ -107,11 +109,14 @@ func sayName(fd int) {
 		say("getsockname:", name(err))
 		return
 	}
-	p := fmt.Sprint(int32(port))
+	say("getsockname: family", family, "port", portName(port), "length", length)
+}
+
+func portName(port uint32) string {
 	if port == uint32(os.Getpid()) {
-		p = "pid"
+		return "pid"
 	}
-	say("getsockname: family", family, "port", p, "length", length)
+	return fmt.Sprint(int32(port))
 }
 
 // exchange sends a datagram to port 0 and prints the answer, as libipq does it.
