@@ -194,6 +194,32 @@ func TestMany(t *testing.T) {
 	})
 }
 
+// TestHostile has programs play with what the supervisor looks at, and die while it
+// does: it must answer all the same, and keep nothing of theirs.
+func TestHostile(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := start(t, client, "hostile").supervised()
+		s.read("hammered\n")
+		for deadline := time.Now().Add(patience); descriptors(t, s.pid) > 40; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the supervisor has %d descriptors for no socket", descriptors(t, s.pid))
+			}
+		}
+		s.stdin.Write([]byte{0})
+		want := fmt.Sprintf("bind: ok\ngetsockname: family 16 port pid length 12\nrecvfrom: hello (family 2, %d bits) from port 0 address length 12\n", bits)
+		if got := s.output(); got != want {
+			t.Errorf("output %q, want %q", got, want)
+		}
+		if status := s.wait(); status != 0 {
+			t.Errorf("status %#x", status)
+		}
+		s.gone()
+		if got := s.stderr.String(); got != "" {
+			t.Errorf("standard error %q", got)
+		}
+	})
+}
+
 // TestHello checks that the queue handler learns who asks.
 func TestHello(t *testing.T) {
 	each(t, func(t *testing.T, client string, bits int) {

@@ -124,7 +124,7 @@ func (s *supervisor) decide(id uint64, t thread, c call) outcome {
 		case scarce(err) != 0:
 			return lacking(err)
 		case c.name != callBind && errors.Is(err, fs.ErrPermission):
-			s.hidden(t, "memory", err)
+			s.hidden(id, t, "memory", err)
 		}
 	}
 	if !s.listener.waiting(id) {
@@ -162,7 +162,7 @@ func (s *supervisor) socket(id uint64, t thread, c call) outcome {
 	case scarce(err) != 0:
 		return lacking(err)
 	default:
-		s.hidden(t, "descriptors", err)
+		s.hidden(id, t, "descriptors", err)
 		return native // EPROTONOSUPPORT, as ever
 	}
 	who, o, ok := s.identify(t)
@@ -336,8 +336,12 @@ func writeName(m *memory, addr, length uint64, a address) unix.Errno {
 	return m.writeInt32(length, int32(len(b)))
 }
 
-// hidden reports that the system keeps a process from us.
-func (s *supervisor) hidden(t thread, what string, err error) {
+// hidden reports that the system keeps a process from us, if that is what the
+// error means: it is the same for a thread that is gone.
+func (s *supervisor) hidden(id uint64, t thread, what string, err error) {
+	if !s.listener.waiting(id) {
+		return
+	}
 	name, _ := os.ReadFile(t.path("comm"))
 	s.once(what, fmt.Sprintf("cannot see the %s of thread %d (%q), so an ip_queue socket that it opens may not work: %v; "+
 		"run the program as the same user as ipq run, or ipq run as root. Programs that may not be read, "+

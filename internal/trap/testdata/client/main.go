@@ -50,6 +50,8 @@ var scenarios = map[string]func(args []string){
 	"give":      give,
 	"again":     again,
 	"few":       few,
+	"hostile":   hostile,
+	"hammer":    hammer,
 }
 
 func main() {
