@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,7 +47,14 @@ func oldClient(t *testing.T, goarch string) string {
 // service runs "ipq emulate" until the test ends, and returns its socket.
 func service(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "sock")
+	path, _ := startService(t)
+	return path
+}
+
+// startService is service; stop ends it earlier.
+func startService(t *testing.T) (path string, stop func()) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "sock")
 	// No command of prepare, which are killed after patience: to build a client can
 	// take longer.
 	cmd := exec.Command(binary(t), "emulate", "--socket", path)
@@ -57,14 +65,15 @@ func service(t *testing.T) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 	})
+	t.Cleanup(stop)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatalf("ipq emulate says %q", line)
 	}
-	return path
+	return path, stop
 }
 
 // bindsWell is what the client prints when it is served.
@@ -162,6 +171,37 @@ func TestRunWithService(t *testing.T) {
 				t.Errorf("%s, %s: %v\n%s%s%s", goarch, how, cmd.ProcessState, made, rest, &stderr)
 			}
 		}
+	}
+}
+
+// When the service ends, a program that reads again and again is terminated, with
+// a line that says why: it would do that for ever.
+func TestRunServiceEnds(t *testing.T) {
+	sandbox.RequireQueue(t)
+	old := oldClient(t, runtime.GOARCH)
+	path, stop := startService(t)
+	cmd := prepare(t, "run", "--socket", path, old, "again", "hello")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "made\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	stop()
+	cmd.Wait() // what it returns, ProcessState says
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != unix.SIGTERM {
+		t.Errorf("the program ends with %#x, want SIGTERM", status)
+	}
+	want := fmt.Sprintf("ipq run: the queue handler, or the service (ipq emulate), was stopped, so no packets come any more: terminating %q (process %d)\n",
+		filepath.Base(old), cmd.Process.Pid)
+	if stderr.String() != want {
+		t.Errorf("standard error %q, want %q", stderr.String(), want)
 	}
 }
 
