@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -37,6 +38,22 @@ bind after a message: errno 22
 		s.wait()
 		s.gone()
 	})
+}
+
+// TestLimit: a queue handler has so many sockets, and one more is refused.
+func TestLimit(t *testing.T) {
+	sandbox.RequireQueue(t)
+	cmd := exec.Command("sh", "-c", `ulimit -n 4096; exec "$@"`, "sh", executable(t), client(t, runtime.GOARCH), "few", "count")
+	cmd.Env = []string{environHandler + "=" + handlerReal}
+	s := startCommand(t, cmd).supervised()
+	if got, want := s.output(), "socket: errno 23\nsockets: 1024\n"; got != want {
+		t.Errorf("output %q, want %q", got, want)
+	}
+	s.wait()
+	s.gone()
+	if got := s.stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "at most 1,024") {
+		t.Errorf("standard error %q, want one line about the limit", got)
+	}
 }
 
 // losses are where a datagram that was sent to lo through a program can end.

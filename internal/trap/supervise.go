@@ -19,7 +19,8 @@ const launcherFD = 3
 // Supervise is all that the process which [Launch] starts does, from its main
 // goroutine. It opens the handler first, and when that fails tells the launcher
 // why instead of serving. It returns when the last descendant of the program is
-// gone.
+// gone. The watcher that it starts has the same command line, and calls Supervise,
+// too.
 //
 // The process is a session leader with no terminal, ignores the signals that
 // are meant for the program, and keeps no file of the program's open, but for

@@ -408,8 +408,9 @@ func again(args []string) {
 	}
 }
 
-// few opens sockets until there are no more, and uses those that it got.
-func few([]string) {
+// few opens sockets until there are no more, and uses those that it got, or with
+// "count" says how many.
+func few(args []string) {
 	var held []int
 	var err error
 	for {
@@ -420,6 +421,10 @@ func few([]string) {
 		held = append(held, fd)
 	}
 	say("socket:", name(err))
+	if len(args) > 0 {
+		say("sockets:", len(held))
+		return
+	}
 	var calls sync.WaitGroup
 	failed := make(chan string, 2*len(held))
 	for i, fd := range held {
