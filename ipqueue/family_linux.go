@@ -1,6 +1,8 @@
 package ipqueue
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -134,6 +136,17 @@ func drop(packets []packetID) {
 	for i, k := range packets {
 		k.settle(wire.IPQVerdictDrop, nil, i < len(packets)-1 && k.feed == packets[i+1].feed)
 	}
+}
+
+// settleDepartures lets those leave whose sockets have been closed.
+func (f *family) settleDepartures() {
+	f.mu.Lock()
+	conns := slices.Collect(maps.Keys(f.conns))
+	f.mu.Unlock()
+	conns = slices.DeleteFunc(conns, func(c *conn) bool { return !c.closed() })
+	await(func() bool {
+		return !slices.ContainsFunc(conns, func(c *conn) bool { return !c.progress.left.Load() })
+	})
 }
 
 func (f *family) status() FamilyStatus {

@@ -1,8 +1,6 @@
 package ipqueue
 
 import (
-	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -87,17 +85,6 @@ func (f *family) settleDeparture(c *conn) {
 	if peer != nil && peer != c && peer.closed() {
 		await(peer.progress.left.Load)
 	}
-}
-
-// settleDepartures lets those leave whose sockets have been closed.
-func (f *family) settleDepartures() {
-	f.mu.Lock()
-	conns := slices.Collect(maps.Keys(f.conns))
-	f.mu.Unlock()
-	conns = slices.DeleteFunc(conns, func(c *conn) bool { return !c.closed() })
-	await(func() bool {
-		return !slices.ContainsFunc(conns, func(c *conn) bool { return !c.progress.left.Load() })
-	})
 }
 
 // bound reports whether an open socket of the family has the port.
