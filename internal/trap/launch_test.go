@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -232,8 +233,9 @@ func TestHello(t *testing.T) {
 	})
 }
 
-// TestSupervisorAside checks that the supervisor holds none of the program's
-// files, is in nobody's way, and is nobody's child.
+// TestSupervisorAside checks that the supervisor and the watcher hold none of the
+// program's files and are in nobody's way, and that the supervisor is nobody's
+// child.
 func TestSupervisorAside(t *testing.T) {
 	read, write := pipe(t)
 	cmd := exec.Command(executable(t), client(t, "amd64"), "wait")
@@ -245,18 +247,20 @@ func TestSupervisorAside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range held {
-			if link, _ := os.Readlink(fd); link == of {
-				t.Errorf("%s is open on %s", fd, link)
+		for _, pid := range []int{s.pid, s.watcher()} {
+			held, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, fd := range held {
+				if link, _ := os.Readlink(fd); link == of {
+					t.Errorf("%s is open on %s", fd, link)
+				}
+			}
+			if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); dir != "/" {
+				t.Errorf("process %d is in %s: %v", pid, dir, err)
 			}
 		}
-	}
-	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", s.pid)); dir != "/" {
-		t.Errorf("the supervisor is in %s: %v", dir, err)
 	}
 	sid, err := unix.Getsid(s.pid)
 	if err != nil || sid != s.pid {
@@ -340,6 +344,52 @@ func TestSupervisorGone(t *testing.T) {
 		}
 		s.gone()
 	})
+}
+
+// TestSupervisorGoneElsewhere: a process that was given a socket and is not under
+// the supervisor, here this one, is left alone.
+func TestSupervisorGoneElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gift")
+	l := listen(t, path)
+	s := start(t, "sh", "-c", `"$0" give "$1"; exec "$0" again hello`, client(t, runtime.GOARCH), path).supervised()
+	gift := receiveGift(t, l)
+	s.read("give: ok\n")
+	s.read("made\n")
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM)
+	defer signal.Stop(signals)
+	unix.Kill(s.pid, unix.SIGKILL)
+	if status := s.wait(); !status.Signaled() || status.Signal() != unix.SIGTERM {
+		t.Errorf("the program ends with %#x, want SIGTERM", status)
+	}
+	if got := s.stderr.String(); strings.Count(got, "(process ") != 2 { // the supervisor and the program
+		t.Errorf("standard error %q", got)
+	}
+	s.gone()
+	for deadline := time.Now().Add(patience); len(marked(environWatch+"="+s.accept.Addr().String())) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the watcher stays")
+		}
+	}
+	select {
+	case <-signals:
+		t.Error("this process was to be terminated")
+	default:
+	}
+	if n, err := gift.Read(make([]byte, 100)); n != 0 {
+		t.Errorf("%d bytes came, %v; want the end", n, err)
+	}
+}
+
+// marked lists the processes with a variable in their environment.
+func marked(variable string) (found []string) {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), variable+"\x00") {
+			found = append(found, path)
+		}
+	}
+	return found
 }
 
 // TestHangUp: a program whose socket the queue handler has ended is terminated
