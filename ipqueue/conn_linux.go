@@ -15,7 +15,8 @@ type conn struct {
 	handler *Handler
 	family  *family
 	layout  wire.IPQLayout
-	port    atomic.Uint32 // what the socket would be bound to
+	port    atomic.Uint32 // what the socket would be bound to; 0 before it has sent anything
+	inode   uint32        // of the program's end
 	asker   asker
 	file    *os.File
 	raw     syscall.RawConn
@@ -105,6 +106,10 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		if eof {
 			return false
 		}
+		if c.port.Load() == 0 {
+			cred, _ := box.sender(i)
+			c.autobind(b, cred.Pid)
+		}
 		d := c.family.request(c, b, c.allowed(box, i))
 		if d.answer {
 			settle(d.key.feed == last.key.feed)
@@ -173,15 +178,7 @@ type response struct {
 }
 
 func (c *conn) respond(errno unix.Errno, request []byte) response {
-	port := c.port.Load()
-	if port == 0 {
-		// Bound to nothing: netlink would have bound it to the process's id, which is
-		// what the program says it is.
-		if h, err := wire.DecodeIPQHeader(request); err == nil {
-			port = h.PID
-		}
-	}
-	return response{errno, request, port}
+	return response{errno, request, c.port.Load()}
 }
 
 // send sends replies. Those that find the program's socket full are lost, as in

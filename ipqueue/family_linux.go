@@ -1,6 +1,8 @@
 package ipqueue
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -43,9 +45,9 @@ func (f *family) request(c *conn, datagram []byte, allowed bool) decision[packet
 
 // claim finds the socket that the new peer's packets go to: the one that is
 // bound to the port the message named. That is the sender's own, unless it
-// named another that exists. A sender that is bound to no such port gets it: a
-// program in a pid namespace knows itself by another number than the one it was
-// announced by. The socket of a process that may not use the handler is none of
+// named another that exists. A sender that is bound to no such port is taken for
+// it: a program in a pid namespace knows itself by another number than the one it
+// was announced by. The socket of a process that may not use the handler is none of
 // them, whatever port it asked for: it would see the packets. f.mu is held.
 func (f *family) claim(c *conn) {
 	f.peer = c
@@ -57,7 +59,6 @@ func (f *family) claim(c *conn) {
 			}
 		}
 	}
-	f.peer.port.Store(f.brain.peer)
 	f.peer.out.enlarge()
 }
 
@@ -137,7 +138,19 @@ func drop(packets []packetID) {
 	}
 }
 
+// settleDepartures lets those leave whose sockets have been closed.
+func (f *family) settleDepartures() {
+	f.mu.Lock()
+	conns := slices.Collect(maps.Keys(f.conns))
+	f.mu.Unlock()
+	conns = slices.DeleteFunc(conns, func(c *conn) bool { return !c.closed() })
+	await(func() bool {
+		return !slices.ContainsFunc(conns, func(c *conn) bool { return !c.progress.left.Load() })
+	})
+}
+
 func (f *family) status() FamilyStatus {
+	f.settleDepartures()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.brain

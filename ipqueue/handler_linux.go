@@ -115,8 +115,9 @@ func (h *Handler) closeSources() {
 // Connect makes a socket for a program and returns the program's end of it: a
 // blocking descriptor with which the program does what it did with a socket of
 // NETLINK_FIREWALL or NETLINK_IP6_FW. The caller owns the file. There may be
-// many of them at a time, up to a thousand; the first to send a message that is
-// allowed becomes the peer of its family, until it is closed.
+// many of them at a time, up to 1,024, beyond which the error is EMFILE; the first
+// to send a message that is allowed becomes the peer of its family, until it is
+// closed.
 func (h *Handler) Connect(hello Hello) (*os.File, error) {
 	program, err := h.connect(hello, asker{})
 	if err != nil {
@@ -149,6 +150,11 @@ func (h *Handler) connect(hello Hello, a asker) (*os.File, error) {
 	program := os.NewFile(uintptr(theirs), "ip_queue")
 	c, err := newConn(h, family, ours, layout, uint32(hello.PID), a)
 	if err != nil {
+		program.Close()
+		return nil, err
+	}
+	if c.inode, err = inodeOf(program); err != nil {
+		c.file.Close()
 		program.Close()
 		return nil, err
 	}

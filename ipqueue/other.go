@@ -23,6 +23,9 @@ func Open(Config) (*Handler, error) { return nil, errNoLinux }
 // Connect fails with errors.ErrUnsupported.
 func (h *Handler) Connect(Hello) (*os.File, error) { return nil, errNoLinux }
 
+// Bind fails with errors.ErrUnsupported.
+func (h *Handler) Bind(uint32, uint32) (uint32, error) { return 0, errNoLinux }
+
 // Serve fails with errors.ErrUnsupported.
 func (h *Handler) Serve(context.Context, *net.UnixListener) error { return errNoLinux }
 
@@ -37,6 +40,9 @@ func Listen(string, fs.FileMode, int) (*net.UnixListener, error) { return nil, e
 
 // Dial fails with errors.ErrUnsupported.
 func Dial(string, Hello) (*os.File, error) { return nil, errNoLinux }
+
+// DialBind fails with errors.ErrUnsupported.
+func DialBind(string, uint32, uint32) (uint32, error) { return 0, errNoLinux }
 
 // ReadStatus fails with errors.ErrUnsupported.
 func ReadStatus(string) (Status, error) { return Status{}, errNoLinux }

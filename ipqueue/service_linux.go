@@ -107,6 +107,11 @@ func (h *Handler) greet(c *net.UnixConn, a asker) {
 	if err != nil {
 		return
 	}
+	if inode, port, ok := parseBind(b[:n]); ok {
+		now, err := h.bind(inode, port, a)
+		respond(c, errnoOf(err), binary.NativeEndian.AppendUint32(nil, now), nil)
+		return
+	}
 	hello, status, err := parseHello(b[:n])
 	switch {
 	case err != nil:
@@ -121,14 +126,22 @@ func (h *Handler) greet(c *net.UnixConn, a asker) {
 	default:
 		program, err := h.connect(hello, a)
 		if err != nil {
-			errno := unix.EIO
-			errors.As(err, &errno)
-			respond(c, errno, nil, nil)
+			respond(c, errnoOf(err), nil, nil)
 			return
 		}
 		respond(c, 0, nil, program)
 		program.Close()
 	}
+}
+
+// errnoOf returns the errno that an error comes down to, 0 when it is nil.
+func errnoOf(err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	errno := unix.EIO
+	errors.As(err, &errno)
+	return errno
 }
 
 func respond(c *net.UnixConn, errno syscall.Errno, body []byte, file *os.File) {

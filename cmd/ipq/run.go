@@ -34,9 +34,15 @@ Whoever can start that may use it, the program's less privileged parts included.
 Set-user-id programs and file capabilities give nothing to a program that is run
 like this (no_new_privs), as an ordinary user could otherwise deceive them. A
 signal that was ignored, other than SIGHUP and SIGINT, is at its default in the
-program; service managers ignore SIGPIPE. The supervisor, a process called "ipq
-run", ignores the signals that are meant for the program. Killed, it leaves the
-program with calls that fail with ENOSYS.
+program; service managers ignore SIGPIPE.
+
+The supervisor, a process called "ipq run", and its watcher, "ipq run watcher",
+ignore the signals that are meant for the program. When the supervisor is killed,
+and two seconds after the service was stopped, the processes that have an ip_queue
+socket of before are terminated, with a line on standard error that says why: they
+would get no packets any more. A queue handler has at most 1,024 such sockets, of
+all programs together, and each of its own takes ipq run a descriptor (ulimit -Hn);
+one more fails with ENFILE.
 
 A program needs to be readable by this user, and with Yama
 (/proc/sys/kernel/yama/ptrace_scope above 0) an ordinary user's 32-bit programs work

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,8 +47,17 @@ func oldClient(t *testing.T, goarch string) string {
 // service runs "ipq emulate" until the test ends, and returns its socket.
 func service(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "sock")
-	cmd := prepare(t, "emulate", "--socket", path)
+	path, _ := startService(t)
+	return path
+}
+
+// startService is service; stop ends it earlier.
+func startService(t *testing.T) (path string, stop func()) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "sock")
+	// No command of prepare, which are killed after patience: to build a client can
+	// take longer.
+	cmd := exec.Command(binary(t), "emulate", "--socket", path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -55,14 +65,15 @@ func service(t *testing.T) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 	})
+	t.Cleanup(stop)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatalf("ipq emulate says %q", line)
 	}
-	return path
+	return path, stop
 }
 
 // bindsWell is what the client prints when it is served.
@@ -163,6 +174,37 @@ func TestRunWithService(t *testing.T) {
 	}
 }
 
+// When the service ends, a program that reads again and again is terminated, with
+// a line that says why: it would do that for ever.
+func TestRunServiceEnds(t *testing.T) {
+	sandbox.RequireQueue(t)
+	old := oldClient(t, runtime.GOARCH)
+	path, stop := startService(t)
+	cmd := prepare(t, "run", "--socket", path, old, "again", "hello")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "made\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	stop()
+	cmd.Wait() // what it returns, ProcessState says
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != unix.SIGTERM {
+		t.Errorf("the program ends with %#x, want SIGTERM", status)
+	}
+	want := fmt.Sprintf("ipq run: the queue handler, or the service (ipq emulate), was stopped, so no packets come any more: terminating %q (process %d)\n",
+		filepath.Base(old), cmd.Process.Pid)
+	if stderr.String() != want {
+		t.Errorf("standard error %q, want %q", stderr.String(), want)
+	}
+}
+
 // Without a service to be found, or in a sandbox, the program has a handler of
 // its own; in a sandbox even when an ordinary user runs it.
 func TestRunSandbox(t *testing.T) {
@@ -174,9 +216,10 @@ func TestRunSandbox(t *testing.T) {
 		if goarch == "386" && runtime.GOARCH != "amd64" {
 			continue
 		}
+		old := oldClient(t, goarch) // to build it can take longer than the command may
 		cmd := asOrdinary(t, prepare(t, "run", "--sandbox", inner))
 		cmd.Dir = "/"
-		cmd.Env = append(os.Environ(), innerEnv+"="+oldClient(t, goarch))
+		cmd.Env = append(os.Environ(), innerEnv+"="+old)
 		e := wait(t, cmd)
 		want := "1 ACCEPT\n3 ACCEPT\n"
 		if e.status != 0 || e.stdout != want || e.stderr != "" {
@@ -232,6 +275,64 @@ func TestRunSandboxEnds(t *testing.T) {
 			})
 		}
 	}
+}
+
+// SIGKILL of the process that was started ends the program in a sandbox, and with
+// it the supervisor and the watcher, whoever runs it.
+func TestRunSandboxKilled(t *testing.T) {
+	requireTry(t)
+	for name, as := range map[string]func(*exec.Cmd) *exec.Cmd{
+		"root":          func(c *exec.Cmd) *exec.Cmd { return c },
+		"ordinary user": func(c *exec.Cmd) *exec.Cmd { return asOrdinary(t, c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 { // which thread executes the program differs
+				cmd := as(prepare(t, "run", "--sandbox", oldClient(t, runtime.GOARCH), "wait"))
+				mark := fmt.Sprintf("IPQ_TEST_MARK=%d-%p", os.Getpid(), cmd)
+				cmd.Dir, cmd.Env = "/", append(os.Environ(), mark)
+				in, tell, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+				defer tell.Close() // at the end of its input the program would end
+				cmd.Stdin = in
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if line, err := bufio.NewReader(out).ReadString('\n'); line != "made\n" {
+					t.Fatalf("%q, %v", line, err)
+				}
+				if n := len(marked(mark)); n < 3 {
+					t.Errorf("%d processes run, want the program, the supervisor and the watcher", n)
+				}
+				cmd.Process.Kill()
+				cmd.Wait() // what it returns, ProcessState says
+				for deadline := time.Now().Add(patience); len(marked(mark)) > 0; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("there still run %q", marked(mark))
+					}
+				}
+			}
+		})
+	}
+}
+
+// marked lists the processes with a variable in their environment.
+func marked(variable string) []string {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	var found []string
+	for _, path := range environs {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), variable) {
+			comm, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "comm"))
+			found = append(found, path+" "+strings.TrimSpace(string(comm)))
+		}
+	}
+	return found
 }
 
 func copyExecutable(t *testing.T, to string) {

@@ -33,9 +33,11 @@ const (
 // Enter returns nil inside a sandbox that is new and empty, with lo up. It gets
 // there by executing the program again, so everything that the program did
 // before Enter is done twice, and a caller that was outside never returns: it
-// waits, and ends as the one inside does, by the same signal too. Both are killed
-// when their parent dies, and SIGTERM, SIGHUP, SIGINT and SIGQUIT are passed on;
-// the last two not in the foreground of a terminal, which sends them to both.
+// waits, and ends as the one inside does, by the same signal too. SIGTERM, SIGHUP,
+// SIGINT and SIGQUIT are passed on, the last two not in the foreground of a
+// terminal, which sends them to both. When the one outside is killed the one
+// inside is, too, and so is a program that it executes from the main goroutine,
+// which is locked to its thread for that.
 //
 // Where namespaces are forbidden Enter returns an error that says so and what
 // to change; the program is then where it was. Call it once, early, from the
@@ -52,7 +54,10 @@ func Enter() error {
 			fail(reason, err)
 		}
 		unix.Close(reason)
-		errUnavailable = nil
+		// A program that this one executes is to be killed, too. The signal belongs to
+		// the thread that executes it, so the main goroutine stays on one that has it.
+		runtime.LockOSThread()
+		errUnavailable = dieWithParent()
 	case stageRoot:
 		if err := arrive(outside); err != nil {
 			errUnavailable = err
@@ -93,9 +98,8 @@ func enterNet(stage, rest string) error {
 	// Never unlocked: on failure the thread must not be used again.
 	runtime.LockOSThread()
 	if stage == stageNet {
-		// The signal was set for the main thread, and this may be another.
-		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-			return fmt.Errorf("prctl(PR_SET_PDEATHSIG): %w", err)
+		if err := dieWithParent(); err != nil {
+			return err
 		}
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -107,6 +111,16 @@ func enterNet(stage, rest string) error {
 	// with it. Nobody may mistake that for the caller's.
 	fmt.Fprintf(os.Stderr, "sandbox: execute %s again: %v\n", executable(), err)
 	os.Exit(1)
+	return nil
+}
+
+// dieWithParent has this thread killed, and so its process, when the parent dies.
+// The main thread has that from its start, so there is no moment without; this
+// may be another thread.
+func dieWithParent() error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_PDEATHSIG): %w", err)
+	}
 	return nil
 }
 

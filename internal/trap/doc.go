@@ -22,16 +22,31 @@
 // supervisor tells its sockets by inode, so that dup, fork, exec and descriptor
 // passing need no bookkeeping. It lives until the listener hangs up, which is
 // when the last descendant is gone: a daemon that was left behind is still
-// served. Killed earlier, it takes the queue handler with it, and those calls
-// fail with ENOSYS from then on. A socket that a process from elsewhere holds is
-// served beyond that, until it is closed.
+// served. A socket that a process from elsewhere holds is served beyond that,
+// until it is closed.
+//
+// # When the supervisor ends
+//
+// Killed, the supervisor takes the queue handler with it. The injected sockets
+// are at their end then, and the caught calls fail with ENOSYS. Many programs
+// take a failed read for one to try again, and would do that for ever. So the
+// supervisor starts a watcher, a process that does nothing but wait for the
+// supervisor's end. When that comes unexpectedly, the watcher writes one line to
+// standard error and sends SIGTERM to the processes that hold an injected socket,
+// and SIGKILL to those that still hold one five seconds later. Processes without
+// one, and those that are not under the filter, are left alone. The supervisor
+// does the same two seconds after the other end of a socket was closed, which is
+// when the service was stopped or a queue has failed.
+//
+// # The injected socket
 //
 // The injected socket is an AF_UNIX one that looks like netlink to a reader and
 // a writer (package ipqueue). What still tells it from netlink: the address
 // family that recvfrom reports, getpeername, connect, getsockopt of SO_DOMAIN
-// and SO_PROTOCOL, and SOL_NETLINK options, which are refused. A socket that was
-// never bound has port getpid() from the start; netlink gives it that port with
-// the first message.
+// and SO_PROTOCOL, and SOL_NETLINK options, which are refused. The port that a
+// socket is bound to is told to the queue handler, which gives one to a socket
+// that sends before it is bound, as netlink did. getsockname binds a socket, too,
+// where netlink had port 0 for one that has sent nothing yet.
 //
 // # What the supervisor believes
 //
@@ -45,6 +60,11 @@
 // whether the call still waits (then the thread is still the one that made
 // it), and only then is the file used. Memory is written through such a file,
 // for getsockname of our own sockets only.
+//
+// Every caught call is answered. Where the supervisor lacks a descriptor to look
+// at a thread, the call waits up to a second for others to give one back, and
+// then fails with ENFILE. New sockets are refused, with ENFILE too, before the
+// last descriptors are in use.
 //
 // # What it costs
 //

@@ -73,7 +73,8 @@ func (s *Sockets) Name(fd int, pid uint32) (port uint32, ok bool) {
 }
 
 func (s *Sockets) Bind(fd int, port, pid uint32) (unix.Errno, bool) {
-	return s.s.bind(inodeOf(fd), address{port: port}, pid)
+	_, errno, ok := s.s.bind(inodeOf(fd), address{port: port}, pid)
+	return errno, ok
 }
 
 func inodeOf(fd int) inode {

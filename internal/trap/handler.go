@@ -10,11 +10,13 @@ import (
 	"ipq/ipqueue"
 )
 
-// A Handler is where a supervisor gets sockets for the program. Connect may be
-// called from several goroutines, and the program waits for it. Close is called
-// when the last descendant of the program is gone.
+// A Handler is where a supervisor gets sockets for the program. Connect and Bind
+// may be called from several goroutines, and the program waits for them. Bind is
+// that of [ipqueue.Handler]. Close is called when the last descendant of the
+// program is gone.
 type Handler interface {
 	Connect(ipqueue.Hello) (*os.File, error)
+	Bind(inode, port uint32) (uint32, error)
 	Close() error
 }
 
@@ -60,4 +62,7 @@ func OpenService(path string) (Handler, error) {
 type service string
 
 func (s service) Connect(h ipqueue.Hello) (*os.File, error) { return ipqueue.Dial(string(s), h) }
-func (s service) Close() error                              { return nil }
+func (s service) Bind(inode, port uint32) (uint32, error) {
+	return ipqueue.DialBind(string(s), inode, port)
+}
+func (s service) Close() error { return nil }

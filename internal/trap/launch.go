@@ -121,7 +121,7 @@ func startSupervisor(args []string) (*os.File, error) {
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "supervisor"), os.NewFile(uintptr(fds[1]), "launcher")
 	defer theirs.Close()
-	between := exec.Cmd{Path: "/proc/self/exe", Args: args, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}}
+	between := exec.Cmd{Path: "/proc/self/exe", Args: args, Env: withoutWatcher(os.Environ()), Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}}
 	if err := between.Run(); err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("trap: start the supervisor: %w", err)

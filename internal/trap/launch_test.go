@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -194,20 +195,47 @@ func TestMany(t *testing.T) {
 	})
 }
 
+// TestHostile has programs play with what the supervisor looks at, and die while it
+// does: it must answer all the same, and keep nothing of theirs.
+func TestHostile(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := start(t, client, "hostile").supervised()
+		s.read("hammered\n")
+		for deadline := time.Now().Add(patience); descriptors(t, s.pid) > 40; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the supervisor has %d descriptors for no socket", descriptors(t, s.pid))
+			}
+		}
+		s.stdin.Write([]byte{0})
+		want := fmt.Sprintf("bind: ok\ngetsockname: family 16 port pid length 12\nrecvfrom: hello (family 2, %d bits) from port 0 address length 12\n", bits)
+		if got := s.output(); got != want {
+			t.Errorf("output %q, want %q", got, want)
+		}
+		if status := s.wait(); status != 0 {
+			t.Errorf("status %#x", status)
+		}
+		s.gone()
+		if got := s.stderr.String(); got != "" {
+			t.Errorf("standard error %q", got)
+		}
+	})
+}
+
 // TestHello checks that the queue handler learns who asks.
 func TestHello(t *testing.T) {
 	each(t, func(t *testing.T, client string, bits int) {
 		s := start(t, client, "basic", "13").supervised()
 		s.output()
 		s.wait()
-		if got, want := s.gone(), fmt.Sprintf("hello 10 %d %d\n", bits, s.cmd.Process.Pid); got != want {
+		if got, want := s.gone(), fmt.Sprintf("hello 10 %[1]d 0\nbind %[2]d\nbind %[2]d\n", bits, s.cmd.Process.Pid); got != want {
 			t.Errorf("the handler was told %q, want %q", got, want)
 		}
 	})
 }
 
-// TestSupervisorAside checks that the supervisor holds none of the program's
-// files, is in nobody's way, and is nobody's child.
+// TestSupervisorAside checks that the supervisor and the watcher hold none of the
+// program's files and are in nobody's way, and that the supervisor is nobody's
+// child.
 func TestSupervisorAside(t *testing.T) {
 	read, write := pipe(t)
 	cmd := exec.Command(executable(t), client(t, "amd64"), "wait")
@@ -219,18 +247,20 @@ func TestSupervisorAside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range held {
-			if link, _ := os.Readlink(fd); link == of {
-				t.Errorf("%s is open on %s", fd, link)
+		for _, pid := range []int{s.pid, s.watcher()} {
+			held, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, fd := range held {
+				if link, _ := os.Readlink(fd); link == of {
+					t.Errorf("%s is open on %s", fd, link)
+				}
+			}
+			if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); dir != "/" {
+				t.Errorf("process %d is in %s: %v", pid, dir, err)
 			}
 		}
-	}
-	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", s.pid)); dir != "/" {
-		t.Errorf("the supervisor is in %s: %v", dir, err)
 	}
 	sid, err := unix.Getsid(s.pid)
 	if err != nil || sid != s.pid {
@@ -247,28 +277,154 @@ func TestSupervisorAside(t *testing.T) {
 	s.gone()
 }
 
-// TestSupervisorGone checks what the program sees when the supervisor is killed.
-func TestSupervisorGone(t *testing.T) {
+// TestSupervisorSignals checks that the supervisor and the watcher are not ended
+// by what is meant for the program.
+func TestSupervisorSignals(t *testing.T) {
 	s := start(t, client(t, "amd64"), "wait").supervised()
 	s.stdout.ReadString('\n')
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, ignored, _ := strings.Cut(string(status), "SigIgn:")
-	var mask uint64
-	fmt.Sscanf(ignored, "%x", &mask)
-	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE} {
-		if mask>>(signal-1)&1 == 0 {
-			t.Errorf("the supervisor does not ignore %v, which is for the program", signal)
+	for _, pid := range []int{s.pid, s.watcher()} {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ignored, _ := strings.Cut(string(status), "SigIgn:")
+		var mask uint64
+		fmt.Sscanf(ignored, "%x", &mask)
+		for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE} {
+			if mask>>(signal-1)&1 == 0 {
+				t.Errorf("process %d does not ignore %v, which is for the program", pid, signal)
+			}
 		}
 	}
-	unix.Kill(s.pid, unix.SIGKILL)
+	s.stdin.Close()
+	s.wait()
 	s.gone()
-	s.stdin.Write([]byte{0})
-	if got, want := s.output(), "bind: errno 38\nsocket: errno 38\n"; got != want {
-		t.Errorf("output %q, want %q", got, want)
+}
+
+// TestSupervisorGone: a program whose supervisor is killed gets no packets any
+// more, and many would read the end of file for ever. It is terminated with a
+// line that says why; processes that have no socket are left alone, and are
+// refused one.
+func TestSupervisorGone(t *testing.T) {
+	const line = `report: the supervisor (process %d) was killed or has failed, so no packets come any more: terminating "client-%s" (process %d)` + "\n"
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		signal syscall.Signal
+	}{
+		{"ends at SIGTERM", []string{"again", "hello"}, unix.SIGTERM},
+		{"ignores SIGTERM", []string{"again", "hello", "ignore"}, unix.SIGKILL},
+		{"does not read", []string{"wait"}, unix.SIGTERM},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, client string, bits int) {
+				s := start(t, append([]string{client}, tt.args...)...).supervised()
+				s.read("made\n")
+				unix.Kill(s.pid, unix.SIGKILL)
+				if status := s.wait(); !status.Signaled() || status.Signal() != tt.signal {
+					t.Errorf("the program ends with %#x, want %v", status, tt.signal)
+				}
+				_, goarch, _ := strings.Cut(filepath.Base(client), "-")
+				if got, want := s.stderr.String(), fmt.Sprintf(line, s.pid, goarch, s.cmd.Process.Pid); got != want {
+					t.Errorf("standard error %q, want %q", got, want)
+				}
+				s.gone()
+			})
+		})
 	}
+	t.Run("no socket", func(t *testing.T) {
+		s := start(t, "sh", "-c", `"$0" again hello; echo "status $?"; read line; "$0" basic 3`, client(t, runtime.GOARCH)).supervised()
+		s.read("made\n")
+		unix.Kill(s.pid, unix.SIGKILL)
+		s.read("status 143\n")
+		fmt.Fprintln(s.stdin)
+		s.read("socket: errno 38\n")
+		if status := s.wait(); status.ExitStatus() != 1 {
+			t.Errorf("the shell ends with %#x", status)
+		}
+		s.gone()
+	})
+}
+
+// TestSupervisorGoneElsewhere: a process that was given a socket and is not under
+// the supervisor, here this one, is left alone.
+func TestSupervisorGoneElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gift")
+	l := listen(t, path)
+	s := start(t, "sh", "-c", `"$0" give "$1"; exec "$0" again hello`, client(t, runtime.GOARCH), path).supervised()
+	gift := receiveGift(t, l)
+	s.read("give: ok\n")
+	s.read("made\n")
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM)
+	defer signal.Stop(signals)
+	unix.Kill(s.pid, unix.SIGKILL)
+	if status := s.wait(); !status.Signaled() || status.Signal() != unix.SIGTERM {
+		t.Errorf("the program ends with %#x, want SIGTERM", status)
+	}
+	if got := s.stderr.String(); strings.Count(got, "(process ") != 2 { // the supervisor and the program
+		t.Errorf("standard error %q", got)
+	}
+	s.gone()
+	for deadline := time.Now().Add(patience); len(marked(environWatch+"="+s.accept.Addr().String())) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the watcher stays")
+		}
+	}
+	select {
+	case <-signals:
+		t.Error("this process was to be terminated")
+	default:
+	}
+	if n, err := gift.Read(make([]byte, 100)); n != 0 {
+		t.Errorf("%d bytes came, %v; want the end", n, err)
+	}
+}
+
+// marked lists the processes with a variable in their environment.
+func marked(variable string) (found []string) {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), variable+"\x00") {
+			found = append(found, path)
+		}
+	}
+	return found
+}
+
+// TestHangUp: a program whose socket the queue handler has ended is terminated
+// like one whose supervisor is gone; the supervisor goes on.
+func TestHangUp(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := start(t, "sh", "-c", `"$0" again "`+hangUp+`"; echo "status $?"; "$0" basic 3`, client).supervised()
+		s.read("made\n")
+		s.read("status 143\n")
+		s.read("bind: ok\n")
+		s.output()
+		s.wait()
+		s.gone()
+		if got, want := s.stderr.String(), "report: the queue handler, or the service (ipq emulate), was stopped, so no packets come any more: terminating "; !strings.HasPrefix(got, want) || strings.Count(got, "report:") != 1 {
+			t.Errorf("standard error %q, want one report, %q", got, want)
+		}
+	})
+}
+
+// TestScarce checks that a supervisor without descriptors refuses new sockets,
+// and still answers calls about those that there are.
+func TestScarce(t *testing.T) {
+	each(t, func(t *testing.T, client string, bits int) {
+		s := startCommand(t, exec.Command("sh", "-c", `ulimit -n 100; exec "$@"`, "sh", executable(t), client, "few")).supervised()
+		s.stdin.Close()
+		want := fmt.Sprintf("socket: errno 23\nmore than a few: true\nsocket, with all closed: ok\nrecvfrom: hello (family 2, %d bits) from port 0 address length 12\n", bits)
+		if got := s.output(); got != want {
+			t.Errorf("output %q, want %q", got, want)
+		}
+		s.wait()
+		s.gone()
+		if got := s.stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "too many open files in system") {
+			t.Errorf("standard error %q, want one line about open files", got)
+		}
+	})
 }
 
 // TestFaults has things go wrong, each of which must be told.

@@ -127,10 +127,32 @@ func openHandler(watch net.Conn) (trap.Handler, error) {
 		return nil, errors.New("no handler today")
 	}
 	if os.Getenv(environHandler) == handlerReal {
-		return trap.OpenOwn(report)
+		h, err := trap.OpenOwn(report)
+		if err != nil {
+			return nil, err
+		}
+		return &telling{h, h.(interface{ Status() ipqueue.Status }), watch}, nil
 	}
 	return &echo{watch: watch}, nil
 }
+
+// A telling handler tells what it has lost when it is closed.
+type telling struct {
+	trap.Handler
+	handler interface{ Status() ipqueue.Status }
+	watch   net.Conn
+}
+
+func (h *telling) Close() error {
+	err := h.Handler.Close()
+	s := h.handler.Status().IPv4
+	fmt.Fprintf(h.watch, "lost %d %d\n", s.QueueDropped, s.NetlinkDropped)
+	return err
+}
+
+// hangUp makes an echo end the socket that it comes from, as a queue handler does
+// that is stopped.
+const hangUp = "hang up"
 
 // An echo is a queue handler that knows one answer: the request, and what the
 // hello said. Its sockets are of the kind that package ipqueue makes.
@@ -165,13 +187,20 @@ func (e *echo) Connect(h ipqueue.Hello) (*os.File, error) {
 		b := make([]byte, 1024)
 		for {
 			n, err := handler.Read(b)
-			if err != nil || n == 0 {
+			if err != nil || n == 0 || string(b[:n]) == hangUp {
 				return
 			}
 			fmt.Fprintf(handler, "%s (family %d, %d bits)", b[:n], h.Family, h.WordSize)
 		}
 	}()
 	return os.NewFile(uintptr(fds[1]), "program"), nil
+}
+
+func (e *echo) Bind(inode, port uint32) (uint32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fmt.Fprintf(e.watch, "bind %d\n", port)
+	return port, nil
 }
 
 func (e *echo) Close() error { return e.watch.Close() }
@@ -362,6 +391,41 @@ func (s *session) supervised() *session {
 		s.silence <- err
 	}()
 	return s
+}
+
+// read reads the next line that the program prints.
+func (s *session) read(want string) {
+	s.t.Helper()
+	if line, err := s.stdout.ReadString('\n'); line != want {
+		s.t.Fatalf("the program printed %q, %v, want %q: %s", line, err, want, s.stderr.String())
+	}
+}
+
+// watcher waits for the watcher to have begun, and returns its process id.
+func (s *session) watcher() int {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var children string
+		for _, of := range threads {
+			b, _ := os.ReadFile(of)
+			children += " " + string(b)
+		}
+		for child := range strings.FieldsSeq(children) {
+			if comm, _ := os.ReadFile("/proc/" + child + "/comm"); string(comm) == "ipq run watcher\n" {
+				pid, err := strconv.Atoi(child)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				return pid
+			}
+		}
+	}
+	s.t.Fatal("no watcher")
+	return 0
 }
 
 // wait returns how the program ended.

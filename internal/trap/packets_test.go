@@ -109,6 +109,29 @@ func TestGivenAway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gift")
 	l := listen(t, path)
 	s := startWith(t, []string{environHandler + "=" + handlerReal}, client(t, runtime.GOARCH), "give", path).supervised()
+	gift := receiveGift(t, l)
+	if status := s.wait(); status != 0 || s.output() != "give: ok\n" {
+		t.Fatalf("status %#x", status)
+	}
+	// IPQM_MODE, with NLM_F_ACK, to copy metadata.
+	request := make([]byte, 40)
+	for at, v := range map[int]byte{0: 40, 4: 0x11, 6: 5, 12: 1, 16: 1} {
+		request[at] = v
+	}
+	if _, err := gift.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 100)
+	if n, err := gift.Read(answer); n != 36 || answer[4] != 2 || answer[16] != 0 {
+		t.Errorf("the answer is %x, %v; want an acknowledgement", answer[:n], err)
+	}
+	gift.Close()
+	s.gone()
+}
+
+// receiveGift receives a descriptor that a program gives away.
+func receiveGift(t *testing.T, l *net.UnixListener) *os.File {
+	t.Helper()
 	c, err := l.AcceptUnix()
 	if err != nil {
 		t.Fatal(err)
@@ -128,24 +151,8 @@ func TestGivenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	gift := os.NewFile(uintptr(fds[0]), "gift")
-	defer gift.Close()
-	if status := s.wait(); status != 0 || s.output() != "give: ok\n" {
-		t.Fatalf("status %#x", status)
-	}
-	// IPQM_MODE, with NLM_F_ACK, to copy metadata.
-	request := make([]byte, 40)
-	for at, v := range map[int]byte{0: 40, 4: 0x11, 6: 5, 12: 1, 16: 1} {
-		request[at] = v
-	}
-	if _, err := gift.Write(request); err != nil {
-		t.Fatal(err)
-	}
-	answer := make([]byte, 100)
-	if n, err := gift.Read(answer); n != 36 || answer[4] != 2 || answer[16] != 0 {
-		t.Errorf("the answer is %x, %v; want an acknowledgement", answer[:n], err)
-	}
-	gift.Close()
-	s.gone()
+	t.Cleanup(func() { gift.Close() })
+	return gift
 }
 
 // sendUDP sends a datagram with no checksum, so that it may be changed.

@@ -3,12 +3,7 @@
 package trap
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +14,10 @@ import (
 //
 // To know that one is closed without keeping it open, each is registered in an
 // epoll set, and our own descriptor is closed. The kernel keeps such a
-// registration exactly as long as the open file exists, in whichever processes,
-// and lists it in /proc/self/fdinfo. Nobody ever waits on the set.
+// registration exactly as long as the open file exists, in whichever processes.
 type sockets struct {
 	mu    sync.Mutex
-	epoll int
+	epoll *epollSet
 	key   int32 // of the registration made last
 	open  map[inode]*socket
 	crowd int // size of the set at which to look for closed ones
@@ -41,14 +35,14 @@ type socket struct {
 const smallCrowd = 16
 
 func newSockets() (*sockets, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	epoll, err := newEpollSet()
 	if err != nil {
-		return nil, fmt.Errorf("epoll_create1: %w", err)
+		return nil, err
 	}
-	return &sockets{epoll: fd, open: make(map[inode]*socket), crowd: smallCrowd}, nil
+	return &sockets{epoll: epoll, open: make(map[inode]*socket), crowd: smallCrowd}, nil
 }
 
-func (s *sockets) Close() { unix.Close(s.epoll) }
+func (s *sockets) Close() { s.epoll.Close() }
 
 // add takes note of the socket behind fd. The caller closes fd when the program
 // has it, and then calls released.
@@ -64,8 +58,8 @@ func (s *sockets) add(fd int, protocol int) (released func(), err error) {
 		s.crowd = max(smallCrowd, 2*len(s.open))
 	}
 	s.key++
-	if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: s.key}); err != nil {
-		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	if err := s.epoll.add(fd, s.key); err != nil {
+		return nil, err
 	}
 	k := &socket{key: s.key, protocol: protocol, released: make(chan struct{})}
 	s.open[inode(st.Ino)] = k
@@ -85,25 +79,35 @@ func (s *sockets) has(i inode) bool {
 	return s.open[i] != nil
 }
 
-// bind gives a socket a port: the one asked for, or for 0 one of the kernel's
-// choice. The errno are netlink's. It is false for a socket that is not ours.
-func (s *sockets) bind(i inode, a address, pid uint32) (unix.Errno, bool) {
+// bind gives a socket a port, which it returns: the one asked for, or for 0 one of
+// the kernel's choice. The errno are netlink's. It is false for a socket that is
+// not ours.
+func (s *sockets) bind(i inode, a address, pid uint32) (uint32, unix.Errno, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.open[i]
 	switch {
 	case k == nil:
-		return 0, false
+		return 0, 0, false
 	case k.port != 0 && k.port != a.port:
-		return unix.EINVAL, true
+		return 0, unix.EINVAL, true
 	case k.port != 0: // only the groups are new
 	case a.port == 0:
 		a.port = s.autobind(k.protocol, pid)
 	case s.taken(k.protocol, a.port):
-		return unix.EADDRINUSE, true
+		return 0, unix.EADDRINUSE, true
 	}
 	k.address = a
-	return 0, true
+	return a.port, 0, true
+}
+
+// rebind gives a socket the port that the queue handler knows it by; 0 is none.
+func (s *sockets) rebind(i inode, port uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.open[i]; k != nil {
+		k.port = port
+	}
 }
 
 // name returns the address of a socket; one that was never bound gets a port.
@@ -162,43 +166,29 @@ func (s *sockets) owner(protocol int, port uint32) *socket {
 	return nil
 }
 
+// still returns those of the sockets with the keys that are open.
+func (s *sockets) still(keys map[int32]bool) map[inode]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	registered, _ := s.epoll.registered()
+	open := make(map[inode]bool)
+	for key, i := range registered {
+		if keys[key] {
+			open[i] = true
+		}
+	}
+	return open
+}
+
 // sweep forgets the sockets that are closed.
 func (s *sockets) sweep() {
-	alive, err := registrations(s.epoll)
+	alive, err := s.epoll.registered()
 	if err != nil {
 		return // better a port too many than a socket of ours that is not known
 	}
 	for i, k := range s.open {
-		if !alive[k.key] {
+		if _, ok := alive[k.key]; !ok {
 			delete(s.open, i)
 		}
 	}
-}
-
-// registrations returns the keys in an epoll set.
-func registrations(epoll int) (map[int32]bool, error) {
-	f, err := os.Open("/proc/self/fdinfo/" + strconv.Itoa(epoll))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	keys := make(map[int32]bool)
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// tfd:        7 events:       18 data:                2  pos:0 ino:3039 sdev:8
-		_, data, ok := strings.Cut(lines.Text(), "data:")
-		if !ok {
-			continue
-		}
-		fields := strings.Fields(data)
-		if len(fields) == 0 {
-			return nil, errors.New("trap: an epoll set without data in fdinfo")
-		}
-		key, err := strconv.ParseUint(fields[0], 16, 64)
-		if err != nil {
-			return nil, err
-		}
-		keys[int32(key)] = true
-	}
-	return keys, lines.Err()
 }

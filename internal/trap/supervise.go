@@ -19,56 +19,92 @@ const launcherFD = 3
 // Supervise is all that the process which [Launch] starts does, from its main
 // goroutine. It opens the handler first, and when that fails tells the launcher
 // why instead of serving. It returns when the last descendant of the program is
-// gone.
+// gone. The watcher that it starts has the same command line, and calls Supervise,
+// too.
 //
 // The process is a session leader with no terminal, ignores the signals that
 // are meant for the program, and keeps no file of the program's open, but for
 // standard error, which report may write to: that one until the first process of
 // the program is gone, so that nobody waits for it longer than for the program.
 func Supervise(open func() (Handler, error), report func(message string)) error {
+	if os.Getenv(environWatcher) != "" {
+		return watch(report)
+	}
 	conn := os.NewFile(launcherFD, "launcher")
 	if sid, err := unix.Getsid(0); err != nil || sid != os.Getpid() {
 		return detach(conn)
 	}
 	defer conn.Close()
-	// SIGTERM too: a service manager sends it to all processes of a unit, and the
-	// program may still need its packets to end well.
-	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
-	os.WriteFile("/proc/self/comm", []byte("ipq run"), 0) // else it is "exe"
+	ignoreSignals("ipq run")
+	self, err := thread(os.Getpid()).identity()
+	if err != nil {
+		return err
+	}
 
 	handler, err := open()
 	if err != nil {
 		conn.WriteString(err.Error())
 		return nil // told to the launcher, who tells the user
 	}
-	defer handler.Close()
 	if _, err := fmt.Fprint(conn, sayReady, os.Getpid()); err != nil {
+		handler.Close()
 		return nil // the launcher is gone
 	}
 	fd, err := receiveListener(conn)
 	if err != nil {
+		handler.Close()
 		return nil // the same, or it failed and said so
 	}
-	l := listener{fd}
-	defer unix.Close(fd)
-	sockets, err := newSockets()
+	s := supervisor{listener: listener{fd}, handler: handler, report: report, outside: self.filters}
+	watcher, err := s.prepare(conn)
+	// All that the supervisor needs is open from here on.
 	if err == nil {
-		defer sockets.Close()
-		err = l.probe()
-	}
-	if err == nil {
-		err = watchLauncher(conn)
+		_, err = conn.WriteString(sayServing)
 	}
 	if err != nil {
 		conn.WriteString("trap: " + err.Error())
-		return nil
-	}
-	if _, err := conn.WriteString(sayServing); err != nil {
+		handler.Close()
 		return nil
 	}
 	conn.Close()
-	s := supervisor{listener: l, handler: handler, report: report, sockets: sockets}
-	return s.serve()
+	if err := s.serve(); err != nil {
+		return err // and the watcher terminates the program
+	}
+	handler.Close()
+	watcher.dismiss()
+	return nil
+}
+
+// ignoreSignals ignores what is meant for the program: SIGTERM too, as a service
+// manager sends it to all processes of a unit, and the program may still need its
+// packets to end well. It also names the process, which else is "exe".
+func ignoreSignals(name string) {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	os.WriteFile("/proc/self/comm", []byte(name), 0)
+}
+
+// prepare opens all that is needed beside the handler and the listener.
+func (s *supervisor) prepare(conn *os.File) (*watcher, error) {
+	var err error
+	if s.maxFD, err = maxFD(); err != nil {
+		return nil, err
+	}
+	if s.sockets, err = newSockets(); err != nil {
+		return nil, err
+	}
+	if err := s.listener.probe(); err != nil {
+		return nil, err
+	}
+	first, err := launcherPidfd(conn)
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := startWatcher(s.sockets, first, s.outside)
+	if err != nil {
+		unix.Close(first)
+		return nil, err
+	}
+	return watcher, leaveStandardError(first)
 }
 
 // detach starts the supervisor proper, as a session leader and, as this process
@@ -121,20 +157,25 @@ func receiveListener(conn *os.File) (int, error) {
 	return fds[0], nil
 }
 
-// watchLauncher gives standard error back when the process on the other end of
-// conn, which is to become the program, is gone.
-func watchLauncher(conn *os.File) error {
+// launcherPidfd returns a pidfd of the process on the other end of conn, which is
+// to become the program.
+func launcherPidfd(conn *os.File) (int, error) {
 	who, err := unix.GetsockoptUcred(int(conn.Fd()), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return fmt.Errorf("SO_PEERCRED: %w", err)
+		return -1, fmt.Errorf("SO_PEERCRED: %w", err)
 	}
 	pidfd, err := unix.PidfdOpen(int(who.Pid), 0) // it waits for us, so it is the same process
 	if err != nil {
-		return fmt.Errorf("pidfd_open: %w", err)
+		return -1, fmt.Errorf("pidfd_open: %w", err)
 	}
+	return pidfd, nil
+}
+
+// leaveStandardError gives standard error back when the process of a pidfd is
+// gone. It takes the pidfd over, if there is no error.
+func leaveStandardError(pidfd int) error {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
-		unix.Close(pidfd)
 		return err
 	}
 	go func() {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,8 @@ type supervisor struct {
 	handler  Handler
 	report   func(message string)
 	sockets  *sockets
+	maxFD    int      // a descriptor for a new socket must be below
+	outside  int      // seccomp filters that processes have which are not under the listener
 	reported sync.Map // what was reported, and is not again
 }
 
@@ -28,6 +31,7 @@ type supervisor struct {
 func (s *supervisor) serve() error {
 	seal(s.report)
 	s.listener.wakeTogether()
+	go s.watchSockets()
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	for {
@@ -46,6 +50,30 @@ func (s *supervisor) serve() error {
 			// the memory of a program that plays with it.
 			calls.Go(func() { s.handle(n.id, thread(n.tid), decode(&n)) })
 		}
+	}
+}
+
+// reconnectTime is how long a program may keep a socket whose other end was
+// closed. One with our libipq connects again meanwhile, and one that closes its
+// socket takes its time to get there.
+const reconnectTime = 2 * time.Second
+
+// watchSockets terminates the programs whose sockets end although the program did
+// not close them: the service was stopped, or a queue has failed.
+func (s *supervisor) watchSockets() {
+	for {
+		ended := make(map[int32]bool)
+		keys, err := s.sockets.epoll.hungUp()
+		if err != nil {
+			s.report(fmt.Sprintf("cannot watch the program's sockets any more: %v", err))
+			return
+		}
+		for _, k := range keys {
+			ended[k] = true
+		}
+		time.Sleep(reconnectTime)
+		terminate("the queue handler, or the service (ipq emulate), was stopped",
+			func() map[inode]bool { return s.sockets.still(ended) }, s.outside, s.report)
 	}
 }
 
@@ -68,123 +96,179 @@ func (s *supervisor) foreign(n *notification) bool {
 
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
+	o := s.decide(id, t, c)
+	for deadline := time.Now().Add(scarceTime); o.passing && time.Now().Before(deadline); o = s.decide(id, t, c) {
+		time.Sleep(time.Millisecond) // other calls give theirs back
+	}
+	if o.lack != nil {
+		s.once("lack of "+o.errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
+			"ip_queue sockets, and ipq run needs a descriptor for each (ulimit -Hn)", o.errno, o.lack))
+	}
+	switch {
+	case o.ended:
+	case o.native:
+		s.listener.resume(id)
+	default:
+		s.listener.answer(id, o.errno)
+	}
+}
+
+// decide finds the outcome of a call. That of a thread which is gone is of no
+// account.
+func (s *supervisor) decide(id uint64, t thread, c call) outcome {
 	var m *memory
 	if c.name != callSocket {
 		var err error
 		switch m, err = openMemory(t); {
 		case err == nil:
 			defer m.Close()
+		case scarce(err) != 0:
+			return lacking(err)
 		case c.name != callBind && errors.Is(err, fs.ErrPermission):
-			s.hidden(t, "memory", err)
+			s.hidden(id, t, "memory", err)
 		}
 	}
 	if !s.listener.waiting(id) {
-		return // gone, and m may be another's
+		return native // gone, and m may be another's
 	}
 	if c.name == callSocketcall {
-		var errno unix.Errno
 		if m == nil {
-			s.listener.resume(id)
-			return
+			return native
 		}
+		var errno unix.Errno
 		if c, errno = c.unpack(m); errno != 0 {
-			s.listener.resume(id) // the kernel will say EFAULT itself
-			return
+			return native // the kernel will say EFAULT itself
 		}
 	}
 	switch c.name {
 	case callSocket:
-		s.socket(id, t, c)
+		return s.socket(id, t, c)
 	case callBind:
-		s.bind(id, t, c, m)
+		return s.bind(id, t, c, m)
 	case callGetsockname:
-		s.getsockname(id, t, c, m)
-	default:
-		s.listener.resume(id)
+		return s.getsockname(id, t, c, m)
 	}
+	return native
 }
 
-func (s *supervisor) socket(id uint64, t thread, c call) {
+func (s *supervisor) socket(id uint64, t thread, c call) outcome {
 	protocol, ok := c.wants()
 	if !ok {
-		s.listener.resume(id)
-		return
+		return native
 	}
 	// Without a view of its descriptors the bind that follows would go to the
 	// kernel, and fail in a way that explains nothing. Better fail here.
-	if err := t.seen(); err != nil {
-		s.hidden(t, "descriptors", err)
-		s.listener.resume(id) // EPROTONOSUPPORT, as ever
-		return
+	switch err := t.seen(); {
+	case err == nil:
+	case scarce(err) != 0:
+		return lacking(err)
+	default:
+		s.hidden(id, t, "descriptors", err)
+		return native // EPROTONOSUPPORT, as ever
 	}
-	who, err := t.identity()
-	if err != nil {
-		s.listener.resume(id) // gone
-		return
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
 	}
-	if errno := s.inject(id, who, protocol, c); errno != 0 {
-		s.listener.answer(id, errno)
-	}
+	return s.connect(id, who, protocol, c)
 }
 
-// inject gives the thread a connection to the queue handler. A queue handler
+// identify returns who made a call. ok is false when that cannot be read; o is
+// then what the call comes to.
+func (s *supervisor) identify(t thread) (who identity, o outcome, ok bool) {
+	switch who, err := t.identity(); {
+	case err == nil:
+		return who, outcome{}, true
+	case scarce(err) != 0:
+		return identity{}, lacking(err), false
+	}
+	return identity{}, native, false // gone
+}
+
+// connect gives the thread a connection to the queue handler. A queue handler
 // that does not answer is to the program a kernel without ip_queue.
-func (s *supervisor) inject(id uint64, who identity, protocol int, c call) unix.Errno {
-	hello := ipqueue.Hello{Family: ipqueue.IPv4, WordSize: c.word, PID: int(who.pid)}
+func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outcome {
+	hello := ipqueue.Hello{Family: ipqueue.IPv4, WordSize: c.word} // bound to nothing yet
 	if protocol == netlinkIP6FW {
 		hello.Family = ipqueue.IPv6
 	}
 	f, err := s.handler.Connect(hello)
-	if err != nil {
+	switch {
+	case err == nil:
+	case scarce(err) != 0:
+		return outcome{errno: scarce(err), lack: err}
+	default:
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
-		return unix.EPROTONOSUPPORT
+		return failed(unix.EPROTONOSUPPORT)
 	}
 	raw, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
-		return unix.EPROTONOSUPPORT
+		return failed(unix.EPROTONOSUPPORT)
 	}
-	errno, released := unix.EPROTONOSUPPORT, func() {}
-	raw.Control(func(fd uintptr) { errno, released = s.injectFD(id, int(fd), protocol, int32(c.args[1])) })
+	o, released := failed(unix.EPROTONOSUPPORT), func() {}
+	raw.Control(func(fd uintptr) { o, released = s.inject(id, int(fd), protocol, int32(c.args[1])) })
 	f.Close()
 	released()
-	return errno
+	return o
 }
 
-func (s *supervisor) injectFD(id uint64, fd, protocol int, kind int32) (errno unix.Errno, released func()) {
+func (s *supervisor) inject(id uint64, fd, protocol int, kind int32) (o outcome, released func()) {
+	// The kernel gives out the lowest number that is free. The last ones are for
+	// calls about the sockets that there are.
+	if fd >= s.maxFD {
+		return outcome{errno: unix.ENFILE, lack: unix.EMFILE}, func() {}
+	}
 	// The flag belongs to the open file, so it arrives with it.
 	if err := unix.SetNonblock(fd, kind&unix.SOCK_NONBLOCK != 0); err != nil {
-		return unix.ENOBUFS, func() {}
+		return failed(unix.ENOBUFS), func() {}
 	}
 	// First known, then given: the next call may be a bind by another thread.
 	released, err := s.sockets.add(fd, protocol)
 	if err != nil {
 		s.once("add", fmt.Sprintf("cannot take note of a socket: %v", err))
-		return unix.ENOBUFS, func() {}
+		return failed(unix.ENOBUFS), func() {}
 	}
 	// EMFILE is the program's own limit; ENOENT: it is gone, so never sees it.
-	return s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0), released
+	if errno := s.listener.inject(id, fd, kind&unix.SOCK_CLOEXEC != 0); errno != 0 {
+		return failed(errno), released
+	}
+	return outcome{ended: true}, released
 }
 
-func (s *supervisor) bind(id uint64, t thread, c call, m *memory) {
+func (s *supervisor) bind(id uint64, t thread, c call, m *memory) outcome {
 	i, ok := t.socket(int32(c.args[0]))
 	if !ok || !s.sockets.has(i) {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	who, err := t.identity()
-	if err != nil || !s.listener.waiting(id) {
-		return // gone
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
+	}
+	if !s.listener.waiting(id) {
+		return native // gone, and what was read may be about another
 	}
 	a, errno := bindAddress(c, m, who)
-	if errno == 0 {
-		errno, ok = s.sockets.bind(i, a, who.pid)
+	if errno != 0 {
+		return failed(errno)
 	}
-	if !ok {
-		s.listener.resume(id)
-		return
+	port, errno, ok := s.sockets.bind(i, a, who.pid)
+	switch {
+	case !ok:
+		return native
+	case errno != 0:
+		return failed(errno)
 	}
-	s.listener.answer(id, errno)
+	now, err := s.handler.Bind(uint32(i), port)
+	switch {
+	case errors.Is(err, unix.EADDRINUSE) && a.port != 0: // by a program of another supervisor
+		s.sockets.rebind(i, 0)
+		return failed(unix.EADDRINUSE)
+	case err == nil && now != port: // it has sent a message before
+		s.sockets.rebind(i, now)
+		return failed(unix.EINVAL)
+	}
+	return failed(0) // also when the handler is gone, as the socket is then
 }
 
 // bindAddress reads the address that a bind is for. The length is looked at
@@ -210,26 +294,30 @@ func bindAddress(c call, m *memory, who identity) (address, unix.Errno) {
 	return a, errno
 }
 
-func (s *supervisor) getsockname(id uint64, t thread, c call, m *memory) {
+func (s *supervisor) getsockname(id uint64, t thread, c call, m *memory) outcome {
 	i, ok := t.socket(int32(c.args[0]))
 	if !ok || !s.sockets.has(i) {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	who, err := t.identity()
-	if err != nil || !s.listener.waiting(id) {
-		return // gone
+	who, o, ok := s.identify(t)
+	if !ok {
+		return o
+	}
+	if !s.listener.waiting(id) {
+		return native // gone, and what was read may be about another
 	}
 	if m == nil {
-		s.listener.answer(id, unix.EPERM)
-		return
+		return failed(unix.EPERM)
 	}
 	a, ok := s.sockets.name(i, who.pid)
 	if !ok {
-		s.listener.resume(id)
-		return
+		return native
 	}
-	s.listener.answer(id, writeName(m, c.args[1], c.args[2], a))
+	if now, err := s.handler.Bind(uint32(i), a.port); err == nil && now != a.port { // it has sent a message before
+		s.sockets.rebind(i, now)
+		a.port = now
+	}
+	return failed(writeName(m, c.args[1], c.args[2], a))
 }
 
 // writeName is move_addr_to_user of the kernel: as much of the address as there
@@ -249,8 +337,12 @@ func writeName(m *memory, addr, length uint64, a address) unix.Errno {
 	return m.writeInt32(length, int32(len(b)))
 }
 
-// hidden reports that the system keeps a process from us.
-func (s *supervisor) hidden(t thread, what string, err error) {
+// hidden reports that the system keeps a process from us, if that is what the
+// error means: it is the same for a thread that is gone.
+func (s *supervisor) hidden(id uint64, t thread, what string, err error) {
+	if !s.listener.waiting(id) {
+		return
+	}
 	name, _ := os.ReadFile(t.path("comm"))
 	s.once(what, fmt.Sprintf("cannot see the %s of thread %d (%q), so an ip_queue socket that it opens may not work: %v; "+
 		"run the program as the same user as ipq run, or ipq run as root. Programs that may not be read, "+

@@ -64,10 +64,11 @@ func (t thread) seen() error {
 	return err
 }
 
-// An identity is who a thread is to netlink.
+// An identity is who a thread is to netlink, and to us.
 type identity struct {
 	pid      uint32 // getpid(), as the process itself sees it
 	netAdmin bool   // CAP_NET_ADMIN is effective
+	filters  int    // seccomp filters
 }
 
 func (t thread) identity() (identity, error) {
@@ -100,6 +101,12 @@ func parseStatus(b []byte) (id identity, err error) {
 				return identity{}, fmt.Errorf("trap: %s in a status file: %w", name, err)
 			}
 			id.netAdmin = n>>unix.CAP_NET_ADMIN&1 != 0
+		case "Seccomp_filters":
+			n, err := strconv.ParseUint(last, 10, 31)
+			if err != nil {
+				return identity{}, fmt.Errorf("trap: %s in a status file: %w", name, err)
+			}
+			id.filters = int(n)
 		}
 	}
 	if id.pid == 0 {

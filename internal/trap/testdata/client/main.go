@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"sync"
 	"syscall"
@@ -44,7 +45,13 @@ var scenarios = map[string]func(args []string){
 	"hidden":    hidden,
 	"cat":       cat,
 	"passer":    passer,
+	"accept":    accept,
+	"refused":   refused,
 	"give":      give,
+	"again":     again,
+	"few":       few,
+	"hostile":   hostile,
+	"hammer":    hammer,
 }
 
 func main() {
@@ -104,11 +111,14 @@ func sayName(fd int) {
 		say("getsockname:", name(err))
 		return
 	}
-	p := fmt.Sprint(int32(port))
+	say("getsockname: family", family, "port", portName(port), "length", length)
+}
+
+func portName(port uint32) string {
 	if port == uint32(os.Getpid()) {
-		p = "pid"
+		return "pid"
 	}
-	say("getsockname: family", family, "port", p, "length", length)
+	return fmt.Sprint(int32(port))
 }
 
 // exchange sends a datagram to port 0 and prints the answer, as libipq does it.
@@ -382,6 +392,63 @@ func hidden([]string) {
 	syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 	fd := netlink(3)
 	say("bind:", name(bind(fd, 5)))
+}
+
+// again reads again and again when a read fails, as many programs do, and with
+// "ignore" it does not end at SIGTERM. It sends args[0] first.
+func again(args []string) {
+	if len(args) > 1 {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	fd := netlink(3)
+	send(fd, []byte(args[0]))
+	say("made")
+	for {
+		syscall.Read(fd, make([]byte, 100))
+	}
+}
+
+// few opens sockets until there are no more, and uses those that it got, or with
+// "count" says how many.
+func few(args []string) {
+	var held []int
+	var err error
+	for {
+		var fd int
+		if fd, err = syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW, 3); err != nil {
+			break
+		}
+		held = append(held, fd)
+	}
+	say("socket:", name(err))
+	if len(args) > 0 {
+		say("sockets:", len(held))
+		return
+	}
+	var calls sync.WaitGroup
+	failed := make(chan string, 2*len(held))
+	for i, fd := range held {
+		calls.Go(func() {
+			if err := bind(fd, uint32(1000+i)); err != nil {
+				failed <- "bind: " + name(err)
+			}
+			if _, port, _, err := sockname(fd); err != nil || port != uint32(1000+i) {
+				failed <- "getsockname: " + name(err)
+			}
+		})
+	}
+	calls.Wait()
+	close(failed)
+	for f := range failed {
+		say(f)
+	}
+	for _, fd := range held {
+		syscall.Close(fd)
+	}
+	say("more than a few:", len(held) > 20)
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW, 3)
+	say("socket, with all closed:", name(err))
+	exchange(fd, "hello")
 }
 
 // give sends a socket to another process, and ends.

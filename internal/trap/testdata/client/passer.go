@@ -98,3 +98,46 @@ func passer(args []string) {
 		}
 	}
 }
+
+// accept accepts every packet, without a word.
+func accept([]string) {
+	fd := netlink(3)
+	mode := message(ipqmMode, 5) // NLM_F_REQUEST, NLM_F_ACK
+	mode[header] = 2             // IPQ_COPY_PACKET
+	send(fd, mode)
+	verdict := message(ipqmVerdict, 1)
+	binary.NativeEndian.PutUint32(verdict[header:], 1) // NF_ACCEPT
+	for b := make([]byte, 70000); ; {
+		n, err := syscall.Read(fd, b)
+		switch {
+		case err != nil || n < header:
+			say("read:", n, name(err))
+			return
+		case binary.NativeEndian.Uint16(b[4:]) != ipqmPacket:
+			say("message of type", binary.NativeEndian.Uint16(b[4:]), "error", int32(binary.NativeEndian.Uint32(b[header:])))
+		default:
+			copy(verdict[header+long:], b[header:][:long]) // the id
+			send(fd, verdict)
+		}
+	}
+}
+
+// refused prints the ports that refusals of messages are for, which the sockets
+// have: two that are bound, one that is bound to a port of the kernel's choice, and
+// two that are bound by what they send.
+func refused([]string) {
+	fds := [5]int{netlink(3), netlink(3), netlink(3), netlink(3), netlink(3)}
+	for i, port := range []uint32{77, 78, 0} {
+		if err := bind(fds[i], port); err != nil {
+			say("bind:", name(err))
+		}
+	}
+	for _, fd := range fds {
+		send(fd, message(ipqmPacket+1, 1))
+		var b [256]byte
+		syscall.Read(fd, b[:])
+		_, port, _, _ := sockname(fd)
+		say("refused", portName(binary.NativeEndian.Uint32(b[12:])), "getsockname", portName(port))
+	}
+	say("bind after a message:", name(bind(fds[4], 5)))
+}
