@@ -11,14 +11,17 @@ type Plan struct {
 	Target Target
 	// Chains are the points at which packets are looked at; at least one. A packet that passes several is queued at each.
 	Chains []Chain
-	// RepeatMark is a mark, usually of one bit, that tells which packets come back from ipq.Repeat: those that have all of its
-	// bits pass every chain of the plan and are not queued again. A handler that answers so never makes a loop:
+	// RepeatMark is a mark, usually of one bit, that tells which packets come back from ipq.Repeat: a packet that has all of
+	// its bits passes the next chain of the plan that it meets, which takes these bits away again and leaves the others. A
+	// handler that answers so never makes a loop, and the packet is queued once at each chain:
 	//
 	//	p.SetMark(plan.RepeatMark, plan.RepeatMark)
 	//	return ipq.Repeat
 	//
-	// The mark stays on the packet when it goes on, and whoever may set marks passes by it: take bits that nothing else uses.
-	// 0 is none: a packet that is repeated is then queued again, for ever unless an exception of the Match lets it pass.
+	// Nothing behind the chain sees these bits: no later chain, no routing rule, no tunnel. A mark would stay on a packet
+	// while the header of a tunnel is put on or taken off, and let what is inside pass unseen. What later rules are to see
+	// goes into other bits. Whoever may set marks passes one chain by it: take bits that nothing else uses. 0 is none: a
+	// packet that is repeated is then queued again, for ever unless an exception of the Match lets it pass.
 	RepeatMark uint32
 	// Netns is the path of the network namespace to install into, such as /run/netns/blue or /proc/4711/ns/net. Empty is
 	// the caller's own. Entering another one requires CAP_SYS_ADMIN.

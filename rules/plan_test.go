@@ -63,7 +63,7 @@ func TestPlanString(t *testing.T) {
 
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		meta pkttype { broadcast, multicast } fib saddr type local return
 		meta pkttype broadcast ip saddr 0.0.0.0 rt ip nexthop 0.0.0.0-255.255.255.255 return
 		meta l4proto tcp jump prerouting-match-1
@@ -72,14 +72,14 @@ func TestPlanString(t *testing.T) {
 
 	chain output {
 		type filter hook output priority 0; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		oifname "lo" return
 		goto balance
 	}
 
 	chain output-2 {
 		type filter hook output priority 10; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		ip saddr 10.0.0.0/8 goto balance
 	}
 }

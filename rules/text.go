@@ -54,6 +54,11 @@ func (r ruleSpec) String() string {
 			words = append(words, c.text(transport))
 		}
 	}
+	if r.unmark == 0xffffffff {
+		words = append(words, "meta mark set 0x0")
+	} else if r.unmark != 0 {
+		words = append(words, fmt.Sprintf("meta mark set meta mark & %#x", ^r.unmark))
+	}
 	return strings.Join(append(words, r.action.String()), " ")
 }
 
