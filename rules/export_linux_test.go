@@ -32,7 +32,7 @@ func InstallInet(p Plan) (*Table, error) {
 	port, err := t.conn.GetPortID()
 	if err == nil {
 		t.name = tableName(port)
-		err = t.add(p.compile(Native, t.name))
+		err = t.put(p.compile(Native, t.name))
 	}
 	if err != nil {
 		t.Close()
