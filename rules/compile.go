@@ -116,10 +116,7 @@ func spreadChains(t Target) ([]chainSpec, action) {
 // chains are the base chain that c is and the chains it jumps to, in a table that sees the families of scope; none when
 // the table could queue nothing.
 func (p Plan) chains(c Chain, name string, scope families, queue action) []chainSpec {
-	matches := c.Match
-	if len(matches) == 0 {
-		matches = []Match{{}}
-	}
+	matches := c.matches()
 	base := chainSpec{name: name, base: &c}
 	shared := common(matches)
 	if p.RepeatMark != 0 {

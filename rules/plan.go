@@ -9,7 +9,8 @@ import (
 type Plan struct {
 	// Target is where the packets go. The zero value is queue 0, without bypass.
 	Target Target
-	// Chains are the points at which packets are looked at; at least one. A packet that passes several is queued at each.
+	// Chains are the points at which packets are looked at; at least one. A packet that passes several is queued at each: see
+	// Warnings for what that costs.
 	Chains []Chain
 	// RepeatMark is a mark, usually of one bit, that tells which packets come back from ipq.Repeat: a packet that has all of
 	// its bits passes the next chain of the plan that it meets, which takes these bits away again and leaves the others. A

@@ -32,7 +32,8 @@ func TestPlanString(t *testing.T) {
 	}
 }
 `},
-		{"repeat", `table inet ipq {
+		{"repeat", `# warning: UDP is queued at output and again at output, behind connection tracking: of a train of datagrams (UDP_SEGMENT, QUIC) that begins a connection one arrives. Open the queue with ipq.FlagGSO, or queue once, at best at prerouting or output with a priority below -200.
+table inet ipq {
 	counter queued {
 	}
 
@@ -84,7 +85,8 @@ func TestPlanString(t *testing.T) {
 	}
 }
 `},
-		{"balance", `table inet ipq {
+		{"balance", `# warning: UDP is queued at output and again at output, behind connection tracking: of a train of datagrams (UDP_SEGMENT, QUIC) that begins a connection one arrives. Open the queue with ipq.FlagGSO, or queue once, at best at prerouting or output with a priority below -200.
+table inet ipq {
 	counter queued {
 	}
 
