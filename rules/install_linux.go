@@ -17,6 +17,8 @@ type Table struct {
 	name     string
 	encoding Encoding
 	specs    []tableSpec
+	path     string      // Plan.Netns
+	netns    os.FileInfo // what it was; nil where /proc does not show it
 
 	mu     sync.Mutex
 	conn   *nftables.Conn // nil when closed; the kernel removes the tables with its socket
@@ -35,7 +37,7 @@ func Install(p Plan) (*Table, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	t := &Table{encoding: p.Encoding}
+	t := &Table{encoding: p.Encoding, path: p.Netns}
 	if err := inNetns(p.Netns, t.open); err != nil {
 		t.Close()
 		return nil, fmt.Errorf("rules: %w", err)
@@ -62,6 +64,7 @@ func (t *Table) open() error {
 		return err
 	}
 	t.conn = conn
+	t.netns, _ = os.Stat("/proc/thread-self/ns/net")
 	// Not having it is no reason to fail: it may be that no program has used a queue yet.
 	t.queues, _ = os.Open(queuesPath)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -377,6 +378,64 @@ func TestAnotherNamespace(t *testing.T) {
 	}
 	if _, err := rules.Install(rules.Plan{Chains: []rules.Chain{{}}, Netns: "/nowhere"}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere") {
 		t.Errorf("Install = %v", err)
+	}
+}
+
+// The rules stay in the namespace that the path named, and CheckNetns tells that it names another one, or none.
+func TestNetnsIsReplaced(t *testing.T) {
+	net := sandbox.Setup(t, 2)
+	of := func(h *sandbox.Host) string {
+		var ns *os.File
+		if err := h.Do(func() (err error) { ns, err = os.Open("/proc/thread-self/ns/net"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ns.Close() })
+		return ipq.NetnsOfFile(ns)
+	}
+	path := filepath.Join(t.TempDir(), "container")
+	point := func(to string) {
+		t.Helper()
+		os.Remove(path)
+		if err := os.Symlink(to, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point(of(net.Hosts[0]))
+	p := one(rules.Input, 0)
+	p.Target.Bypass, p.Netns = true, path
+	table, err := rules.Install(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if err := table.CheckNetns(); err != nil {
+		t.Errorf("in the same namespace CheckNetns = %v", err)
+	}
+	point(of(net.Hosts[0])) // by another file
+	if err := table.CheckNetns(); err != nil {
+		t.Errorf("in the same namespace CheckNetns = %v", err)
+	}
+	point(of(net.Hosts[1]))
+	if err := table.CheckNetns(); !errors.Is(err, rules.ErrNetnsReplaced) || !strings.Contains(err.Error(), path) {
+		t.Errorf("CheckNetns = %v, want ErrNetnsReplaced", err)
+	}
+	os.Remove(path)
+	if err := table.CheckNetns(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("CheckNetns = %v, want os.ErrNotExist", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.CheckNetns(); !errors.Is(err, os.ErrNotExist) || errors.Is(err, rules.ErrNetnsReplaced) {
+		t.Errorf("with an empty file CheckNetns = %v, want os.ErrNotExist", err)
+	}
+	here, err := rules.Install(one(rules.Input, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	if err := here.CheckNetns(); err != nil {
+		t.Errorf("without a path CheckNetns = %v", err)
 	}
 }
 

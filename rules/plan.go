@@ -25,7 +25,8 @@ type Plan struct {
 	// packet that is repeated is then queued again, for ever unless an exception of the Match lets it pass.
 	RepeatMark uint32
 	// Netns is the path of the network namespace to install into, such as /run/netns/blue or /proc/4711/ns/net. Empty is
-	// the caller's own. Entering another one requires CAP_SYS_ADMIN.
+	// the caller's own. Entering another one requires CAP_SYS_ADMIN. Table.CheckNetns tells when another one has taken its
+	// place.
 	Netns string
 	// Encoding is how the queue is said to the kernel. Leave it zero: Install then finds out what the kernel has.
 	Encoding Encoding
