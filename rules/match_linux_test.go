@@ -51,7 +51,7 @@ func TestMatches(t *testing.T) {
 				if pair[1] == router && e.Protocol != sandbox.ICMP {
 					continue // it has no services
 				}
-				e.From, e.To, e.Name = pair[0], pair[1], fmt.Sprint("x", i)
+				e.From, e.To, e.Name, e.Timeout = pair[0], pair[1], fmt.Sprint("x", i), time.Minute
 				if r, err := e.Do(); err != nil || !r.Answered {
 					t.Fatalf("%s from %s to %s: %+v, %v", e.Protocol, e.From.Name, e.To.Name, r, err)
 				}
