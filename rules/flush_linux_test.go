@@ -22,6 +22,8 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 		return "nft add table " + family + " t; nft add chain " + family + " t c '{ type " + kind + " hook " + hook + " priority 0; }'; "
 	}
 	regular := "nft add table ip t; nft add chain ip t c; "
+	// What docs/packet-loss.md has to keep connection tracking on.
+	const keep = "nft add table inet keep; nft add chain inet keep tracking; nft add rule inet keep tracking ct state new; "
 	last := func(rule string) string { return "nft add rule ip t c " + rule }
 	for _, c := range []struct {
 		name, command string // the command is what must be installed
@@ -68,6 +70,16 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 		{"iptables-legacy zone", legacy, "iptables-legacy -t raw -A PREROUTING -j CT --zone 1", "iptables-legacy -t raw -F", flushes},
 		{"iptables-legacy helper", legacy, "iptables-legacy -t raw -A PREROUTING -p tcp -j CT --helper ftp", "iptables-legacy -t raw -F", flushes},
 
+		{"iptables-legacy conntrack, kept on", legacy, keep + "iptables-legacy -A INPUT -m conntrack --ctstate NEW", "iptables-legacy -F", keeps},
+		{"iptables-legacy MASQUERADE, kept on", legacy, keep + "iptables-legacy -t nat -A POSTROUTING -j MASQUERADE", "iptables-legacy -t nat -F", keeps},
+		{"iptables-legacy TPROXY, kept on", legacy, keep + "iptables-legacy -t mangle -A PREROUTING -p udp -j TPROXY --on-port 1", "iptables-legacy -t mangle -F", keeps},
+		{"iptables-legacy SYNPROXY, kept on", legacy, keep + "iptables-legacy -A INPUT -p tcp -j SYNPROXY", "iptables-legacy -F", flushes},
+		{"a ct helper, kept on", nft, keep + regular + `nft add ct helper ip t h '{ type "ftp" protocol tcp; }'`, "nft delete ct helper ip t h", flushes},
+		{"iptables-legacy helper, kept on", legacy, keep + "iptables-legacy -t raw -A PREROUTING -p tcp -j CT --helper ftp", "iptables-legacy -t raw -F", flushes},
+		{"another namespace", "unshare", "", "unshare -n sh -c 'nft add table ip t; nft add chain ip t c \"{ type filter hook input priority 0; }\"; nft delete table ip t'", keeps},
+		{"iptables-legacy zone, kept on", legacy, keep + "iptables-legacy -t raw -A PREROUTING -j CT --zone 1", "iptables-legacy -t raw -F", keeps},
+		{"iptables-legacy socket, kept on", legacy, keep + "iptables-legacy -t mangle -A PREROUTING -m socket", "iptables-legacy -t mangle -F", keeps},
+
 		{"a rule of iptables-nft", front, "iptables-nft -A INPUT -p tcp", "iptables-nft -D INPUT -p tcp", keeps},
 		{"iptables-nft -F", front, "iptables-nft -A INPUT -p tcp", "iptables-nft -F", keeps},
 		{"iptables-nft -F; -X", front, "iptables-nft -A INPUT -p tcp", "iptables-nft -F; iptables-nft -X", flushes},
@@ -83,8 +95,8 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 					exec.Command("iptables-legacy", "-t", table, "-F").Run()
 					run(t, "", "sh", "-c", "nft delete table ip "+table+" || :")
 				}
-				for _, family := range []string{"ip", "arp", "bridge", "netdev"} {
-					run(t, "", "sh", "-c", "nft delete table "+family+" t || :")
+				for _, table := range []string{"ip t", "arp t", "bridge t", "netdev t", "inet keep"} {
+					run(t, "", "sh", "-c", "nft delete table "+table+" || :")
 				}
 			})
 			q, held := hold(t, 935)
