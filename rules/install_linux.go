@@ -184,7 +184,8 @@ func (t *Table) disable() error {
 }
 
 // Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
-// full, or without a program. After Remove it is the last count; after Close alone it is 0. The error is the kernel's.
+// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once. After Remove it is
+// the last count; after Close alone it is 0. The error is the kernel's.
 func (t *Table) Queued() (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
