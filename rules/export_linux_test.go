@@ -40,3 +40,11 @@ func InstallInet(p Plan) (*Table, error) {
 	}
 	return t, nil
 }
+
+// CloseInstalled closes every table that is installed, also those that the program has not kept.
+func CloseInstalled() {
+	installed.Range(func(t, _ any) bool {
+		t.(*Table).Close()
+		return true
+	})
+}

@@ -27,6 +27,10 @@ type Table struct {
 	queued uint64   // when closed, what the counters said
 }
 
+// installed holds the tables that are not closed. One that the program does not keep would be collected, its socket closed,
+// and its rules removed by the kernel.
+var installed sync.Map
+
 // Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end of
 // the process. Bind the queue first: see the package's text on locking oneself out. A refusal costs no packet that waits in a
 // queue, unless it is the chains that the kernel refuses and not the rules: it takes no more than 1024 at a hook.
@@ -46,6 +50,7 @@ func Install(p Plan) (*Table, error) {
 		t.Close()
 		return nil, fmt.Errorf("rules: %w", err)
 	}
+	installed.Store(t, nil)
 	return t, nil
 }
 
@@ -221,6 +226,7 @@ func (t *Table) Close() error {
 }
 
 func (t *Table) close() error {
+	installed.Delete(t)
 	if t.queues != nil {
 		t.queues.Close()
 		t.queues = nil

@@ -182,6 +182,25 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// The rules of a table that the program has not kept stay until the process ends.
+func TestTableThatIsNotKept(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	before := len(tables(t))
+	t.Cleanup(rules.CloseInstalled)
+	if _, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 913, Bypass: true}, Chains: []rules.Chain{{Hook: rules.Output}}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // collections, each with what it closes
+		collected := make(chan struct{})
+		runtime.SetFinalizer(new([64]byte), func(*[64]byte) { close(collected) })
+		runtime.GC()
+		<-collected
+	}
+	if got := tables(t); len(got) != before+1 {
+		t.Errorf("%v are installed, want one more than %d", got, before)
+	}
+}
+
 // Plans of one process do not get into each other's way, and each goes on its own.
 func TestSideBySide(t *testing.T) {
 	sandbox.RequireNamespaces(t)
