@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // when it unhooks anything. docs/packet-loss.md has the list.
 func TestWhatFlushesTheQueues(t *testing.T) {
 	sandbox.RequireNamespaces(t)
+	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "lock")) // the usual one is root's
 	const flushes, keeps = true, false
 	const nft, legacy, front = "nft", "iptables-legacy", "iptables-nft"
 	chain := func(family, kind, hook string) string {
