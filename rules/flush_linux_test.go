@@ -34,6 +34,7 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 	}{
 		{"delete a base chain", nft, chain("ip", "filter", "input"), "nft delete chain ip t c", flushes},
 		{"delete a table with a base chain", nft, chain("ip", "filter", "input"), "nft delete table ip t", flushes},
+		{"flush ruleset", nft, chain("ip", "filter", "input"), "nft flush ruleset", flushes},
 		{"delete a table without one", nft, regular, "nft delete table ip t", keeps},
 		{"a base chain comes", nft, "", chain("ip", "filter", "input"), keeps},
 		{"rules come and go", nft, chain("ip", "filter", "input") + last("udp dport 1 drop"), "nft flush chain ip t c; " + last("accept"), keeps},
@@ -56,6 +57,7 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 		{"synproxy", nft, chain("ip", "filter", "input") + last("tcp dport 1 synproxy"), "nft flush chain ip t c", flushes},
 		{"a device with an ingress chain", nft, "ip link add gone0 type veth peer gone1; " + chain("netdev", "filter", "ingress device gone0"), "ip link del gone0", flushes},
 		{"a device without one", "ip", "ip link add gone0 type veth peer gone1; ip link set gone0 up", "ip link set gone0 down; ip link del gone0", keeps},
+		{"addresses and policies", "ip", "", "ip addr add 10.1.1.1/8 dev lo; ip addr del 10.1.1.1/8 dev lo; ip xfrm policy add src 10.0.0.1 dst 10.0.0.2 dir out; ip xfrm policy flush", keeps},
 		{"a bridge", "ip", "ip link add gone0 type bridge; ip link set gone0 up", "ip link del gone0", keeps},
 		{"the device of the packet goes down", "ip", "", "ip link set lo down; ip link set lo up", flushes},
 		{"the table of connections is emptied", "conntrack", "iptables-legacy -A INPUT -m conntrack --ctstate NEW", "conntrack -F", keeps},
@@ -65,6 +67,7 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 		{"iptables-legacy conntrack", legacy, "iptables-legacy -A INPUT -m conntrack --ctstate NEW", "iptables-legacy -F", flushes},
 		{"iptables-legacy state", legacy, "iptables-legacy -A INPUT -m state --state NEW", "iptables-legacy -F", flushes},
 		{"iptables-legacy CONNMARK", legacy, "iptables-legacy -t mangle -A INPUT -j CONNMARK --save-mark", "iptables-legacy -t mangle -F", flushes},
+		{"iptables-legacy connlimit", legacy, "iptables-legacy -A INPUT -p tcp -m connlimit --connlimit-above 1", "iptables-legacy -F", flushes},
 		{"iptables-legacy MASQUERADE", legacy, "iptables-legacy -t nat -A POSTROUTING -j MASQUERADE", "iptables-legacy -t nat -F", flushes},
 		{"iptables-legacy socket", legacy, "iptables-legacy -t mangle -A PREROUTING -m socket", "iptables-legacy -t mangle -F", flushes},
 		{"iptables-legacy TPROXY", legacy, "iptables-legacy -t mangle -A PREROUTING -p udp -j TPROXY --on-port 1", "iptables-legacy -t mangle -F", flushes},
