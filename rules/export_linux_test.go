@@ -48,3 +48,6 @@ func CloseInstalled() {
 		return true
 	})
 }
+
+// Disable lets packets pass by the rules of the table, as Remove does at first.
+func Disable(t *Table) error { return t.disable() }
