@@ -27,13 +27,14 @@ type Table struct {
 	queued uint64   // when closed, what the counters said
 }
 
-// installed holds the tables that are not closed. One that the program does not keep would be collected, its socket closed,
-// and its rules removed by the kernel.
+// installed holds the tables that are not closed. One that the program does not keep would be collected, its socket
+// closed, and its rules removed by the kernel.
 var installed sync.Map
 
-// Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end of
-// the process. Bind the queue first: see the package's text on locking oneself out. A refusal costs no packet that waits in a
-// queue, unless it is the chains that the kernel refuses and not the rules: it takes no more than 1024 at a hook.
+// Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end
+// of the process. Bind the queue first: see the package's text on locking oneself out. A refusal costs no packet that
+// waits in a queue, unless it is the chains that the kernel refuses and not the rules: it takes no more than 1024 at a
+// hook.
 //
 // The error says what the kernel refused and why it may have; errors.Is finds [ErrInvalid] in it, or the kernel's errno:
 // EPERM without CAP_NET_ADMIN. On other systems than Linux it is errors.ErrUnsupported. Requires at least Linux 5.12.
@@ -134,11 +135,11 @@ func (t *Table) add(specs []tableSpec) error {
 	return t.conn.Flush()
 }
 
-// Remove makes every chain let packets pass, so that nothing more is queued, waits until every queue of the network namespace
-// is empty, and then removes the tables. Keep answering packets meanwhile. It waits until ctx ends, and at most one second;
-// when packets are still queued then, the error is [ErrStillQueued]. Where the queues cannot be looked at it waits the whole
-// time. The rules are gone in any case; after Remove or Close it does nothing. What other programs have queued in the
-// namespace between the last look and the end of Remove, the kernel drops.
+// Remove makes every chain let packets pass, so that nothing more is queued, waits until every queue of the network
+// namespace is empty, and then removes the tables. Keep answering packets meanwhile. It waits until ctx ends, and at
+// most one second; when packets are still queued then, the error is [ErrStillQueued]. Where the queues cannot be looked
+// at it waits the whole time. The rules are gone in any case; after Remove or Close it does nothing. What other
+// programs have queued in the namespace between the last look and the end of Remove, the kernel drops.
 func (t *Table) Remove(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,8 +164,9 @@ func (t *Table) Remove(ctx context.Context) error {
 	return nil
 }
 
-// disable puts a rule before all others of each base chain that leaves the chain. The other rules stay until the tables go:
-// when the last rule that uses conntrack is deleted, the kernel unhooks conntrack, and flushes every queue of the namespace.
+// disable puts a rule before all others of each base chain that leaves the chain. The other rules stay until the tables
+// go: when the last rule that uses conntrack is deleted, the kernel unhooks conntrack, and flushes every queue of the
+// namespace.
 func (t *Table) disable() error {
 	e := encoder{t.conn, t.encoding}
 	for i, spec := range t.specs {
@@ -189,8 +191,8 @@ func (t *Table) disable() error {
 }
 
 // Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
-// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once. After Remove it is
-// the last count; after Close alone it is 0. The error is the kernel's.
+// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once. After Remove
+// it is the last count; after Close alone it is 0. The error is the kernel's.
 func (t *Table) Queued() (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,13 +10,13 @@ import (
 // passes are the hooks that a packet meets before conntrack confirms its connection, in order.
 var passes = [][]Hook{{Prerouting, Input}, {Prerouting, Forward, Postrouting}, {Output, Postrouting}}
 
-// Warnings are sentences about packets that get lost by the plan although the kernel takes it: nil when there is nothing to
-// say. String has them as comments; Install takes no notice.
+// Warnings are sentences about packets that get lost by the plan although the kernel takes it: nil when there is
+// nothing to say. String has them as comments; Install takes no notice.
 //
-// There is one kind. A program that sends a train of datagrams with one call (UDP_SEGMENT, as QUIC does), or a device that
-// merges them, hands the kernel one packet. For a queue without ipq.FlagGSO the kernel cuts it, and all parts share one
-// connection. When they are queued a second time before that connection is confirmed, all but one are dropped as they leave
-// the first queue. Every verdict succeeds, and no counter moves.
+// There is one kind. A program that sends a train of datagrams with one call (UDP_SEGMENT, as QUIC does), or a device
+// that merges them, hands the kernel one packet. For a queue without ipq.FlagGSO the kernel cuts it, and all parts
+// share one connection. When they are queued a second time before that connection is confirmed, all but one are dropped
+// as they leave the first queue. Every verdict succeeds, and no counter moves.
 func (p Plan) Warnings() []string {
 	var list []string
 	for i, first := range p.Chains {
