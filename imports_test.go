@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// imports is the structure of the module: what each package may import of it. "*" is everything.
+// imports is the structure of the module: what each package imports of it, and may. "*" is everything.
 var imports = map[string][]string{
 	"ipq":                     {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
 	"ipq/packet":              {},
@@ -73,9 +74,9 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s, and may import %v", p.ImportPath, i, allowed)
 			}
 		}
-		for _, a := range allowed {
-			if a != "*" && !slices.Contains(p.Imports, a) {
-				t.Errorf("%s may import %s, and does not: the table allows what nothing needs", p.ImportPath, a)
+		for _, a := range allowed { // an edge that is not there guards nothing
+			if a != "*" && runtime.GOOS == "linux" && !slices.Contains(p.Imports, a) {
+				t.Errorf("%s may import %s, and does not: take it out of the table, and out of docs/architecture.md", p.ImportPath, a)
 			}
 		}
 		if !slices.Contains(lean, p.ImportPath) {

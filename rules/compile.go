@@ -40,6 +40,7 @@ type chainSpec struct {
 // ruleSpec is a rule: when all conditions hold, do the action.
 type ruleSpec struct {
 	conditions []condition
+	unmark     uint32 // bits that the rule takes from the packet's mark before the action
 	action     action
 }
 
@@ -115,14 +116,16 @@ func spreadChains(t Target) ([]chainSpec, action) {
 // chains are the base chain that c is and the chains it jumps to, in a table that sees the families of scope; none when
 // the table could queue nothing.
 func (p Plan) chains(c Chain, name string, scope families, queue action) []chainSpec {
-	matches := c.Match
-	if len(matches) == 0 {
-		matches = []Match{{}}
-	}
+	matches := c.matches()
 	base := chainSpec{name: name, base: &c}
 	shared := common(matches)
 	if p.RepeatMark != 0 {
-		base.rules = exceptions([]Match{{Mark: p.RepeatMark, MarkMask: p.RepeatMark}}, scope)
+		// The mark stays on a packet when a tunnel's header is put on or taken off. Left there, it would let what comes out
+		// of the tunnel pass unseen.
+		for _, r := range exceptions([]Match{{Mark: p.RepeatMark, MarkMask: p.RepeatMark}}, scope) {
+			r.unmark = p.RepeatMark
+			base.rules = append(base.rules, r)
+		}
 	}
 	base.rules = append(base.rules, exceptions(shared, scope)...)
 	head := len(base.rules)
@@ -137,7 +140,7 @@ func (p Plan) chains(c Chain, name string, scope families, queue action) []chain
 			do = action{kind: actionJump, chain: sub.name}
 		}
 		for _, v := range variants {
-			base.rules = append(base.rules, ruleSpec{v, do})
+			base.rules = append(base.rules, ruleSpec{conditions: v, action: do})
 		}
 	}
 	if len(base.rules) == head {
@@ -151,7 +154,7 @@ func exceptions(list []Match, scope families) []ruleSpec {
 	var out []ruleSpec
 	for _, e := range list {
 		for _, v := range e.variants(scope) {
-			out = append(out, ruleSpec{v, action{kind: actionReturn}})
+			out = append(out, ruleSpec{conditions: v, action: action{kind: actionReturn}})
 		}
 	}
 	return out

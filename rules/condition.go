@@ -183,7 +183,7 @@ func (m Match) looped(list []condition, set families) [][]condition {
 	}
 	copies := append(slices.Clone(list),
 		condition{field: fieldPktType, spans: []span{one(pktBroadcast), one(pktMulticast)}},
-		condition{field: fieldSrcType, spans: []span{hostOrder(typeLocal)}})
+		condition{field: fieldSrcType, spans: []span{one(hostOrder(typeLocal)...)}})
 	if set&only4 == 0 {
 		return [][]condition{copies}
 	}
@@ -199,11 +199,8 @@ func (m Match) looped(list []condition, set families) [][]condition {
 	return [][]condition{copies, unnamed}
 }
 
-func hostOrder(v uint32) span {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], v)
-	return one(b[:]...)
-}
+// hostOrder is the number as the kernel holds it in a register.
+func hostOrder(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
 // quantity reports whether the field's values are joined into ranges, so that a set of them is one of intervals.
 func (f field) quantity() bool {

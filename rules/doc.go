@@ -27,9 +27,11 @@
 //
 // # Stopping costs packets, also those of others
 //
-// When a base chain is deleted, and so when a table with one is, the kernel drops every packet that waits in any queue of
-// the network namespace, whoever queued it. [Table.Remove] therefore removes the rules first and waits for the queues to be
-// empty before the chains go. [Table.Close], and the end of the process, do not wait.
+// When the kernel unhooks anything in a network namespace, it drops every packet that waits in any queue there, whoever
+// queued it: it does when a base chain is deleted, and so a table with one, and when the last rule that uses connection
+// tracking is. [Table.Remove] therefore first lets all packets pass by the rules, which stay, and waits for the queues
+// to be empty before the tables go. [Table.Close], and the end of the process, do not wait. [Install] costs nothing,
+// also where the kernel refuses the rules. docs/packet-loss.md lists what else does this.
 //
 // # Encodings
 //
@@ -37,6 +39,6 @@
 // iptables does the same through nft's compatibility layer (CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_TARGET_NFQUEUE), in
 // one table for IPv4 and one for IPv6. [Probe] tells which of them works.
 //
-// Requires at least Linux 5.12, on a 64-bit machine: google/nftables, which speaks to the kernel here, does not compile for
-// others.
+// Requires at least Linux 5.12, on a 64-bit machine: google/nftables, which speaks to the kernel here, does not compile
+// for others. This package needs it, and what it imports, beside golang.org/x/sys; package ipq needs x/sys alone.
 package rules

@@ -59,7 +59,19 @@ func (e encoder) rule(table *nftables.Table, r ruleSpec) ([]expr.Any, error) {
 		exprs = append(exprs, test...)
 	}
 	do, err := e.action(table, r.action)
-	return append(exprs, do...), err
+	return append(append(exprs, unmark(r.unmark)...), do...), err
+}
+
+// unmark takes the bits from the packet's mark. It leaves the others as they are.
+func unmark(bits uint32) []expr.Any {
+	set := &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: register}
+	switch bits {
+	case 0:
+		return nil
+	case 0xffffffff:
+		return []expr.Any{&expr.Immediate{Register: register, Data: hostOrder(0)}, set}
+	}
+	return append(load(fieldMark), masked(hostOrder(^bits)), set)
 }
 
 // load reads the field into the register, in the byte order of the condition's values.
@@ -112,20 +124,21 @@ func load(f field) []expr.Any {
 	panic(f)
 }
 
+// masked clears the bits of the register that are not in the mask.
+func masked(mask []byte) expr.Any {
+	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
+}
+
 // test leaves the rule unless the register holds what the condition asks for.
 func (e encoder) test(table *nftables.Table, c condition) ([]expr.Any, error) {
-	host := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
-	masked := func(mask []byte) expr.Any {
-		return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
-	}
 	switch c.field {
 	case fieldMark:
 		if c.mask == 0xffffffff {
-			return []expr.Any{&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: host(c.value)}}, nil
+			return []expr.Any{&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: hostOrder(c.value)}}, nil
 		}
-		return []expr.Any{masked(host(c.mask)), &expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: host(c.value)}}, nil
+		return []expr.Any{masked(hostOrder(c.mask)), &expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: hostOrder(c.value)}}, nil
 	case fieldState:
-		return []expr.Any{masked(host(c.mask)), &expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: host(0)}}, nil
+		return []expr.Any{masked(hostOrder(c.mask)), &expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: hostOrder(0)}}, nil
 	}
 	if len(c.spans) > 1 {
 		return e.lookup(table, c)

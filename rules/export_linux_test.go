@@ -32,7 +32,7 @@ func InstallInet(p Plan) (*Table, error) {
 	port, err := t.conn.GetPortID()
 	if err == nil {
 		t.name = tableName(port)
-		err = t.add(p.compile(Native, t.name))
+		err = t.put(p.compile(Native, t.name))
 	}
 	if err != nil {
 		t.Close()
@@ -40,3 +40,14 @@ func InstallInet(p Plan) (*Table, error) {
 	}
 	return t, nil
 }
+
+// CloseInstalled closes every table that is installed, also those that the program has not kept.
+func CloseInstalled() {
+	installed.Range(func(t, _ any) bool {
+		t.(*Table).Close()
+		return true
+	})
+}
+
+// Disable lets packets pass by the rules of the table, as Remove does at first.
+func Disable(t *Table) error { return t.disable() }

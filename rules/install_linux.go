@@ -17,6 +17,8 @@ type Table struct {
 	name     string
 	encoding Encoding
 	specs    []tableSpec
+	path     string      // Plan.Netns
+	netns    os.FileInfo // what it was; nil where /proc does not show it
 
 	mu     sync.Mutex
 	conn   *nftables.Conn // nil when closed; the kernel removes the tables with its socket
@@ -25,8 +27,14 @@ type Table struct {
 	queued uint64   // when closed, what the counters said
 }
 
-// Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end of
-// the process. Bind the queue first: see the package's text on locking oneself out.
+// installed holds the tables that are not closed. One that the program does not keep would be collected, its socket
+// closed, and its rules removed by the kernel.
+var installed sync.Map
+
+// Install puts the plan into the kernel, all of it or nothing. The rules are gone after Remove or Close, and at the end
+// of the process. Bind the queue first: see the package's text on locking oneself out. A refusal costs no packet that
+// waits in a queue, unless it is the chains that the kernel refuses and not the rules: it takes no more than 1024 at a
+// hook.
 //
 // The error says what the kernel refused and why it may have; errors.Is finds [ErrInvalid] in it, or the kernel's errno:
 // EPERM without CAP_NET_ADMIN. On other systems than Linux it is errors.ErrUnsupported. Requires at least Linux 5.12.
@@ -34,7 +42,7 @@ func Install(p Plan) (*Table, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	t := &Table{encoding: p.Encoding}
+	t := &Table{encoding: p.Encoding, path: p.Netns}
 	if err := inNetns(p.Netns, t.open); err != nil {
 		t.Close()
 		return nil, fmt.Errorf("rules: %w", err)
@@ -43,6 +51,7 @@ func Install(p Plan) (*Table, error) {
 		t.Close()
 		return nil, fmt.Errorf("rules: %w", err)
 	}
+	installed.Store(t, nil)
 	return t, nil
 }
 
@@ -61,6 +70,7 @@ func (t *Table) open() error {
 		return err
 	}
 	t.conn = conn
+	t.netns, _ = os.Stat("/proc/thread-self/ns/net")
 	// Not having it is no reason to fail: it may be that no program has used a queue yet.
 	t.queues, _ = os.Open(queuesPath)
 	return nil
@@ -86,7 +96,7 @@ func (t *Table) install(p Plan) error {
 		}
 	}
 	t.name = tableName(port)
-	if err := t.add(p.compile(t.encoding, t.name)); err != nil {
+	if err := t.put(p.compile(t.encoding, t.name)); err != nil {
 		return fmt.Errorf("install table %s: %w", t.name, p.explain(t.encoding, err))
 	}
 	return nil
@@ -95,6 +105,23 @@ func (t *Table) install(p Plan) error {
 // tableName is unique in a network namespace, as the port ids of its sockets are. The first socket's is the process id.
 func tableName(port uint32) string { return fmt.Sprintf("ipq-%d", port) }
 
+// put installs the tables, after a trial that takes no part in the way of packets.
+func (t *Table) put(specs []tableSpec) error {
+	trial, err := encoder{t.conn, t.encoding}.try(specs)
+	if err != nil {
+		return err
+	}
+	// The trial goes with the same transaction that brings the tables: conntrack, which both use, stays on.
+	for _, table := range trial {
+		t.conn.DelTable(table)
+	}
+	if err := t.add(specs); err != nil {
+		return fmt.Errorf("%w (the kernel drops what waits in the queues of the namespace when it takes back base chains)", err)
+	}
+	return nil
+}
+
+// add installs the tables in one transaction.
 func (t *Table) add(specs []tableSpec) error {
 	t.specs = specs
 	e := encoder{t.conn, t.encoding}
@@ -108,10 +135,11 @@ func (t *Table) add(specs []tableSpec) error {
 	return t.conn.Flush()
 }
 
-// Remove takes the rules out, so that nothing more is queued, waits until every queue of the network namespace is empty,
-// and then removes the rest. Keep answering packets meanwhile. It waits until ctx ends, and at most one second; when packets
-// are still queued then, the error is [ErrStillQueued]. Where the queues cannot be looked at it waits the whole time. The rules
-// are gone in any case; after Remove or Close it does nothing.
+// Remove makes every chain let packets pass, so that nothing more is queued, waits until every queue of the network
+// namespace is empty, and then removes the tables. Keep answering packets meanwhile. It waits until ctx ends, and at
+// most one second; when packets are still queued then, the error is [ErrStillQueued]. Where the queues cannot be looked
+// at it waits the whole time. The rules are gone in any case; after Remove or Close it does nothing. What other
+// programs have queued in the namespace between the last look and the end of Remove, the kernel drops.
 func (t *Table) Remove(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,11 +147,8 @@ func (t *Table) Remove(ctx context.Context) error {
 		return nil
 	}
 	defer t.close()
-	for _, table := range t.tables {
-		t.conn.FlushTable(table) // its rules; the chains stay
-	}
-	if err := t.conn.Flush(); err != nil {
-		return fmt.Errorf("rules: remove the rules of table %s: %w", t.name, explain(err))
+	if err := t.disable(); err != nil {
+		return fmt.Errorf("rules: disable the rules of table %s: %w", t.name, explain(err))
 	}
 	waiting := t.drain(ctx)
 	t.queued, _ = t.count() // 0 then says that it is not known
@@ -139,8 +164,35 @@ func (t *Table) Remove(ctx context.Context) error {
 	return nil
 }
 
+// disable puts a rule before all others of each base chain that leaves the chain. The other rules stay until the tables
+// go: when the last rule that uses conntrack is deleted, the kernel unhooks conntrack, and flushes every queue of the
+// namespace.
+func (t *Table) disable() error {
+	e := encoder{t.conn, t.encoding}
+	for i, spec := range t.specs {
+		for _, c := range spec.chains {
+			if c.base == nil {
+				continue
+			}
+			first := []ruleSpec{{action: action{kind: actionReturn}}}
+			if c.rules[0].unmark != 0 { // packets may come back yet
+				first = append(first, c.rules[0])
+			}
+			for _, r := range first { // each is put before the one before
+				exprs, err := e.rule(t.tables[i], r)
+				if err != nil {
+					return err
+				}
+				t.conn.InsertRule(&nftables.Rule{Table: t.tables[i], Chain: &nftables.Chain{Name: c.name}, Exprs: exprs})
+			}
+		}
+	}
+	return t.conn.Flush()
+}
+
 // Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
-// full, or without a program. After Remove it is the last count; after Close alone it is 0. The error is the kernel's.
+// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once. After Remove
+// it is the last count; after Close alone it is 0. The error is the kernel's.
 func (t *Table) Queued() (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,6 +228,7 @@ func (t *Table) Close() error {
 }
 
 func (t *Table) close() error {
+	installed.Delete(t)
 	if t.queues != nil {
 		t.queues.Close()
 		t.queues = nil

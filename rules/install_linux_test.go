@@ -2,11 +2,11 @@ package rules_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -181,6 +181,25 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// The rules of a table that the program has not kept stay until the process ends.
+func TestTableThatIsNotKept(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	before := len(tables(t))
+	t.Cleanup(rules.CloseInstalled)
+	if _, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 913, Bypass: true}, Chains: []rules.Chain{{Hook: rules.Output}}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // collections, each with what it closes
+		collected := make(chan struct{})
+		runtime.SetFinalizer(new([64]byte), func(*[64]byte) { close(collected) })
+		runtime.GC()
+		<-collected
+	}
+	if got := tables(t); len(got) != before+1 {
+		t.Errorf("%v are installed, want one more than %d", got, before)
+	}
+}
+
 // Plans of one process do not get into each other's way, and each goes on its own.
 func TestSideBySide(t *testing.T) {
 	sandbox.RequireNamespaces(t)
@@ -213,127 +232,6 @@ func subset(some, all []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
-// hold reads a queue and keeps the first packet back.
-func hold(t *testing.T, queue uint16) (q *ipq.Queue, held chan ipq.ID) {
-	t.Helper()
-	q, err := ipq.Open(ipq.Config{Queue: queue})
-	if err != nil {
-		t.Fatal(err)
-	}
-	held = make(chan ipq.ID, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		first := true
-		done <- q.Serve(ctx, func(p *ipq.Packet) ipq.Verdict {
-			if first {
-				first = false
-				held <- p.ID
-				return ipq.Hold
-			}
-			return ipq.Accept
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		q.Close()
-	})
-	return q, held
-}
-
-func TestRemoveWaitsForQueues(t *testing.T) {
-	sandbox.RequireNamespaces(t)
-	for way, install := range ways(t) {
-		t.Run(way, func(t *testing.T) {
-			q, held := hold(t, 931)
-			s := listen(t, "127.0.0.1:0")
-			table, err := install(rules.Plan{Target: rules.Target{Queue: 931}, Chains: []rules.Chain{{Hook: rules.Output}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer table.Close()
-			s.send(t, "held")
-			id := <-held
-
-			// Neither looking what the kernel can do nor other people's rules lose it.
-			if _, err := rules.Probe(""); err != nil {
-				t.Error(err)
-			}
-			removed := make(chan error, 1)
-			go func() { removed <- table.Remove(t.Context()) }()
-			// As soon as the rules are out nothing is queued any more: then this passes without a verdict of ours.
-			other := listen(t, "127.0.0.1:0")
-			deadline := time.Now().Add(500 * time.Millisecond)
-			for before := q.Stats().Received; ; before = q.Stats().Received {
-				if !other.echo(t, "passes") {
-					t.Fatal("a datagram did not arrive")
-				}
-				if q.Stats().Received == before {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatal("packets are still queued after Remove")
-				}
-			}
-			select {
-			case err := <-removed:
-				t.Fatalf("Remove returned %v with a packet in the queue", err)
-			default:
-			}
-			if !slices.Contains(tables(t), table.Name()) {
-				t.Error("the chains went with a packet in the queue")
-			}
-			if err := q.SetVerdict(id, ipq.Accept); err != nil {
-				t.Error(err)
-			}
-			if err := <-removed; err != nil {
-				t.Errorf("Remove = %v", err)
-			}
-			if !s.gets(t, "held") {
-				t.Error("the packet that waited was lost")
-			}
-			if slices.Contains(tables(t), table.Name()) {
-				t.Error("the table is still there")
-			}
-		})
-	}
-}
-
-// Remove does not wait forever, nor longer than its context, and says what it has cost.
-func TestRemoveLosesPatience(t *testing.T) {
-	sandbox.RequireNamespaces(t)
-	for i, c := range []struct {
-		limit     time.Duration
-		want, max time.Duration
-	}{{10 * time.Millisecond, 10 * time.Millisecond, 900 * time.Millisecond}, {time.Hour, time.Second, 5 * time.Second}} {
-		queue := uint16(932 + i)
-		_, held := hold(t, queue)
-		s := listen(t, "127.0.0.1:0")
-		table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: queue}, Chains: []rules.Chain{{Hook: rules.Output}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer table.Close()
-		s.send(t, "lost")
-		<-held
-		ctx, cancel := context.WithTimeout(context.Background(), c.limit)
-		defer cancel()
-		start := time.Now()
-		err = table.Remove(ctx)
-		took := time.Since(start)
-		if !errors.Is(err, rules.ErrStillQueued) || !strings.Contains(err.Error(), "the 1 that waited") {
-			t.Errorf("Remove = %v", err)
-		}
-		if took < c.want || took > c.max {
-			t.Errorf("Remove took %v, want %v", took, c.want)
-		}
-		if slices.Contains(tables(t), table.Name()) {
-			t.Error("the table is still there")
-		}
-	}
-}
-
 func TestAnotherNamespace(t *testing.T) {
 	net := sandbox.Setup(t, 1)
 	host := net.Hosts[0]
@@ -357,20 +255,78 @@ func TestAnotherNamespace(t *testing.T) {
 		t.Errorf("the table is here: %v", here)
 	}
 	// Nobody reads the queue there, so the query is dropped on arrival; the ping is not.
-	for protocol, want := range map[sandbox.Protocol]bool{sandbox.DNS: false, sandbox.ICMP: true} {
-		e := sandbox.Exchange{Protocol: protocol, From: net.Router, To: host, Name: "there", Timeout: 200 * time.Millisecond}
-		if r, err := e.Do(); err != nil || r.Answered != want {
-			t.Errorf("%s: %+v, %v, want answered to be %v", protocol, r, err, want)
+	for protocol, timeout := range map[sandbox.Protocol]time.Duration{sandbox.DNS: 200 * time.Millisecond, sandbox.ICMP: time.Minute} {
+		e := sandbox.Exchange{Protocol: protocol, From: net.Router, To: host, Name: "there", Timeout: timeout}
+		if r, err := e.Do(); err != nil || r.Answered != (protocol == sandbox.ICMP) {
+			t.Errorf("%s: %+v, %v", protocol, r, err)
 		}
 	}
 	if err := table.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if r, err := (sandbox.Exchange{Protocol: sandbox.DNS, From: net.Router, To: host, Name: "again"}).Do(); err != nil || !r.Answered {
+	if r, err := (sandbox.Exchange{Protocol: sandbox.DNS, From: net.Router, To: host, Name: "again", Timeout: time.Minute}).Do(); err != nil || !r.Answered {
 		t.Errorf("after Remove: %+v, %v", r, err)
 	}
 	if _, err := rules.Install(rules.Plan{Chains: []rules.Chain{{}}, Netns: "/nowhere"}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere") {
 		t.Errorf("Install = %v", err)
+	}
+}
+
+// The rules stay in the namespace that the path named, and CheckNetns tells that it names another one, or none.
+func TestNetnsIsReplaced(t *testing.T) {
+	net := sandbox.Setup(t, 2)
+	of := func(h *sandbox.Host) string {
+		var ns *os.File
+		if err := h.Do(func() (err error) { ns, err = os.Open("/proc/thread-self/ns/net"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ns.Close() })
+		return ipq.NetnsOfFile(ns)
+	}
+	path := filepath.Join(t.TempDir(), "container")
+	point := func(to string) {
+		t.Helper()
+		os.Remove(path)
+		if err := os.Symlink(to, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point(of(net.Hosts[0]))
+	p := one(rules.Input, 0)
+	p.Target.Bypass, p.Netns = true, path
+	table, err := rules.Install(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if err := table.CheckNetns(); err != nil {
+		t.Errorf("in the same namespace CheckNetns = %v", err)
+	}
+	point(of(net.Hosts[0])) // by another file
+	if err := table.CheckNetns(); err != nil {
+		t.Errorf("in the same namespace CheckNetns = %v", err)
+	}
+	point(of(net.Hosts[1]))
+	if err := table.CheckNetns(); !errors.Is(err, rules.ErrNetnsReplaced) || !strings.Contains(err.Error(), path) {
+		t.Errorf("CheckNetns = %v, want ErrNetnsReplaced", err)
+	}
+	os.Remove(path)
+	if err := table.CheckNetns(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("CheckNetns = %v, want os.ErrNotExist", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.CheckNetns(); !errors.Is(err, os.ErrNotExist) || errors.Is(err, rules.ErrNetnsReplaced) {
+		t.Errorf("with an empty file CheckNetns = %v, want os.ErrNotExist", err)
+	}
+	here, err := rules.Install(one(rules.Input, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	if err := here.CheckNetns(); err != nil {
+		t.Errorf("without a path CheckNetns = %v", err)
 	}
 }
 
@@ -431,7 +387,7 @@ func TestQueuedCountsEveryPacket(t *testing.T) {
 	}
 	want := uint64(0)
 	for _, ipv6 := range []bool{false, net.Router.IPv6.IsValid()} {
-		r, err := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0], IPv6: ipv6}.Do()
+		r, err := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0], IPv6: ipv6, Timeout: time.Minute}.Do()
 		if err != nil || !r.Answered {
 			t.Fatalf("ping: %+v, %v", r, err)
 		}

@@ -36,3 +36,6 @@ func (t *Table) Close() error { return nil }
 
 // Queued is described in the Linux version.
 func (t *Table) Queued() (uint64, error) { return 0, errors.ErrUnsupported }
+
+// CheckNetns is described in the Linux version.
+func (t *Table) CheckNetns() error { return errors.ErrUnsupported }

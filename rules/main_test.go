@@ -76,8 +76,8 @@ func plans() map[string]rules.Plan {
 	}
 	addresses, cpu := full, full
 	addresses.Target.Balance, cpu.Target.Balance = rules.BalanceAddresses, rules.BalanceCPU
-	repeat := full
-	repeat.RepeatMark = 0x1000
+	repeat, repeatAll := full, one(rules.Input, 0)
+	repeat.RepeatMark, repeatAll.RepeatMark = 0x1000, 0xffffffff
 	return map[string]rules.Plan{
 		"everything":      one(rules.Input, 0),
 		"family":          one(rules.Input, 0, rules.Match{Family: rules.IPv4}, rules.Match{Family: rules.IPv6}),
@@ -110,6 +110,7 @@ func plans() map[string]rules.Plan {
 		"balance address": addresses,
 		"balance cpu":     cpu,
 		"repeat":          repeat,
+		"repeat all bits": repeatAll,
 		"two queues":      {Target: rules.Target{Queue: 0, Last: 1, Balance: rules.BalanceAddresses}, Chains: []rules.Chain{{Hook: rules.Input}}},
 		"last queue":      {Target: rules.Target{Queue: 65535, Bypass: true}, Chains: []rules.Chain{{Hook: rules.Input}}},
 	}

@@ -9,19 +9,25 @@ import (
 type Plan struct {
 	// Target is where the packets go. The zero value is queue 0, without bypass.
 	Target Target
-	// Chains are the points at which packets are looked at; at least one. A packet that passes several is queued at each.
+	// Chains are the points at which packets are looked at; at least one. A packet that passes several is queued at
+	// each: see Warnings for what that costs.
 	Chains []Chain
-	// RepeatMark is a mark, usually of one bit, that tells which packets come back from ipq.Repeat: those that have all of its
-	// bits pass every chain of the plan and are not queued again. A handler that answers so never makes a loop:
+	// RepeatMark is a mark, usually of one bit, that tells which packets come back from ipq.Repeat: a packet that has
+	// all of its bits passes the next chain of the plan that it meets, which takes these bits away again and leaves the
+	// others. A handler that answers so never makes a loop, and the packet is queued once at each chain:
 	//
 	//	p.SetMark(plan.RepeatMark, plan.RepeatMark)
 	//	return ipq.Repeat
 	//
-	// The mark stays on the packet when it goes on, and whoever may set marks passes by it: take bits that nothing else uses.
-	// 0 is none: a packet that is repeated is then queued again, for ever unless an exception of the Match lets it pass.
+	// Nothing behind the chain sees these bits: no later chain, no routing rule, no tunnel. A mark would stay on a
+	// packet while the header of a tunnel is put on or taken off, and let what is inside pass unseen. What later rules
+	// are to see goes into other bits. Whoever may set marks passes one chain by it: take bits that nothing else uses.
+	// 0 is none: a packet that is repeated is then queued again, for ever unless an exception of the Match lets it
+	// pass.
 	RepeatMark uint32
-	// Netns is the path of the network namespace to install into, such as /run/netns/blue or /proc/4711/ns/net. Empty is
-	// the caller's own. Entering another one requires CAP_SYS_ADMIN.
+	// Netns is the path of the network namespace to install into, such as /run/netns/blue or /proc/4711/ns/net. Empty
+	// is the caller's own. Entering another one requires CAP_SYS_ADMIN. Table.CheckNetns tells when another one has
+	// taken its place.
 	Netns string
 	// Encoding is how the queue is said to the kernel. Leave it zero: Install then finds out what the kernel has.
 	Encoding Encoding
@@ -51,14 +57,14 @@ func (t Target) queues() int {
 type Balance uint8
 
 const (
-	// BalanceFlow spreads flows: addresses, protocol and ports decide, and both directions of a flow go to the same queue.
-	// Requires CONFIG_NFT_HASH.
+	// BalanceFlow spreads flows: addresses, protocol and ports decide, and both directions of a flow go to the same
+	// queue. Requires CONFIG_NFT_HASH.
 	BalanceFlow Balance = iota
 	// BalanceAddresses is the kernel's own spreading for queues: only the two addresses decide, so everything between two
 	// hosts goes to one queue.
 	BalanceAddresses
-	// BalanceCPU takes the queue whose place in the range is the number of the CPU, modulo the length of the range. It is the
-	// cheapest, and the two directions of a flow may go to different queues.
+	// BalanceCPU takes the queue whose place in the range is the number of the CPU, modulo the length of the range. It
+	// is the cheapest, and the two directions of a flow may go to different queues.
 	BalanceCPU
 )
 
@@ -79,8 +85,8 @@ func (b Balance) String() string {
 type Chain struct {
 	// Hook is the point.
 	Hook Hook
-	// Priority orders this chain among all others at the hook: the lowest runs first. 0 is where filters usually are, -300
-	// is before connection tracking (-200) and address translation (-100, 100).
+	// Priority orders this chain among all others at the hook: the lowest runs first. 0 is where filters usually are,
+	// -300 is before connection tracking (-200) and address translation (-100, 100).
 	Priority int32
 	// Match lists which packets are queued: those that at least one Match takes. Empty is every packet.
 	Match []Match

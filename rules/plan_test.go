@@ -32,7 +32,8 @@ func TestPlanString(t *testing.T) {
 	}
 }
 `},
-		{"repeat", `table inet ipq {
+		{"repeat", `# warning: UDP is queued at output and again at output, behind connection tracking: of a train of datagrams (UDP_SEGMENT, QUIC) that begins a connection one arrives. Open the queue with ipq.FlagGSO, or queue once, at best at prerouting or output with a priority below -200.
+table inet ipq {
 	counter queued {
 	}
 
@@ -63,7 +64,7 @@ func TestPlanString(t *testing.T) {
 
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		meta pkttype { broadcast, multicast } fib saddr type local return
 		meta pkttype broadcast ip saddr 0.0.0.0 rt ip nexthop 0.0.0.0-255.255.255.255 return
 		meta l4proto tcp jump prerouting-match-1
@@ -72,19 +73,20 @@ func TestPlanString(t *testing.T) {
 
 	chain output {
 		type filter hook output priority 0; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		oifname "lo" return
 		goto balance
 	}
 
 	chain output-2 {
 		type filter hook output priority 10; policy accept;
-		meta mark & 0x1000 == 0x1000 return
+		meta mark & 0x1000 == 0x1000 meta mark set meta mark & 0xffffefff return
 		ip saddr 10.0.0.0/8 goto balance
 	}
 }
 `},
-		{"balance", `table inet ipq {
+		{"balance", `# warning: UDP is queued at output and again at output, behind connection tracking: of a train of datagrams (UDP_SEGMENT, QUIC) that begins a connection one arrives. Open the queue with ipq.FlagGSO, or queue once, at best at prerouting or output with a priority below -200.
+table inet ipq {
 	counter queued {
 	}
 

@@ -2,15 +2,25 @@ package rules_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"ipq"
 	"ipq/internal/sandbox"
+	"ipq/packet"
 	"ipq/rules"
 )
 
-// A packet that is repeated with the plan's mark is queued once at each chain that saw it without, and arrives; one that is
-// repeated without it comes back.
+// A packet that is repeated with the plan's mark is queued once, arrives, and goes on with the mark that it came with; one
+// that is repeated without the plan's mark comes back.
 func TestRepeatMark(t *testing.T) {
 	sandbox.RequireNamespaces(t)
 	const bit, other = 0x1000, 0x6
@@ -35,10 +45,17 @@ func TestRepeatMark(t *testing.T) {
 						return ipq.Repeat
 					})
 					installed(t, install, plan)
+					behind := open(t, 928)
+					next := one(rules.Output, 10)
+					next.Target.Queue = 928
+					installed(t, install, next)
 					s := listen(t, address)
 					mark(t, s, other)
 					if !s.echo(t, "repeated") {
 						t.Fatal("the datagram did not arrive")
+					}
+					if packets, _ := behind.take(); len(packets) != 1 || packets[0].Mark != other {
+						t.Errorf("the chain behind got %v, want one packet with the mark %#x", packets, other)
 					}
 					want := times
 					if marks {
@@ -53,6 +70,110 @@ func TestRepeatMark(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A packet is queued once at each chain of the plan, because each takes away the mark that it honours.
+func TestRepeatMarkAtTwoChains(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	for way, install := range ways(t) {
+		t.Run(way, func(t *testing.T) {
+			plan := rules.Plan{Target: rules.Target{Queue: 925}, RepeatMark: 0xffffffff, Chains: []rules.Chain{
+				{Hook: rules.Output}, {Hook: rules.Output, Priority: 10}, {Hook: rules.Input},
+			}}
+			var mu sync.Mutex
+			var got []string
+			serve(t, 925, func(p *ipq.Packet) ipq.Verdict {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, fmt.Sprintf("%s %#x", p.Hook, p.Mark))
+				p.SetMark(plan.RepeatMark, plan.RepeatMark)
+				return ipq.Repeat
+			})
+			installed(t, install, plan)
+			if !listen(t, "127.0.0.1:0").echo(t, "repeated") {
+				t.Fatal("the datagram did not arrive")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(got, []string{"output 0x0", "output 0x0", "input 0x0"}) {
+				t.Errorf("the datagram was queued at %q", got)
+			}
+		})
+	}
+}
+
+// What is inside a tunnel is queued where it goes in and where it comes out, and so is what carries it: the mark of one is
+// not the mark of the other.
+func TestRepeatMarkStaysOutOfTunnels(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	router, host := net.Router, net.Hosts[0]
+	const inner, outer = 5555, 4789
+	tunnel := func(from, to netip.Addr, address string) func() error {
+		return func() error {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "tunnel0"
+			link := &netlink.Vxlan{LinkAttrs: attrs, VxlanId: 5, SrcAddr: from.AsSlice(), Group: to.AsSlice(), Port: outer}
+			if err := netlink.LinkAdd(link); err != nil {
+				return err
+			}
+			a, err := netlink.ParseAddr(address)
+			return errors.Join(err, netlink.AddrAdd(link, a), netlink.LinkSetUp(link))
+		}
+	}
+	err := errors.Join(tunnel(router.IPv4, host.IPv4, "10.10.0.1/24")(), host.Do(tunnel(host.IPv4, router.IPv4, "10.10.0.2/24")))
+	t.Cleanup(func() {
+		if link, err := netlink.LinkByName("tunnel0"); err == nil {
+			netlink.LinkDel(link)
+		}
+	})
+	sandbox.Require(t, "vxlan", !errors.Is(err, unix.EOPNOTSUPP), "the kernel has no VXLAN")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for way, install := range ways(t) {
+		t.Run(way, func(t *testing.T) {
+			plan := rules.Plan{Target: rules.Target{Queue: 925}, RepeatMark: 0x1000, Chains: []rules.Chain{
+				{Hook: rules.Prerouting, Match: []rules.Match{{Protocols: protocols(rules.UDP), DstPorts: ports(inner, outer)}}},
+				{Hook: rules.Output, Match: []rules.Match{{Protocols: protocols(rules.UDP), DstPorts: ports(inner, outer)}}},
+			}}
+			type at struct {
+				hook ipq.Hook
+				port uint16
+			}
+			var mu sync.Mutex
+			seen := make(map[at]int)
+			serve(t, 925, func(p *ipq.Packet) ipq.Verdict {
+				var h packet.Headers
+				h.Parse(p.Payload)
+				mu.Lock()
+				seen[at{p.Hook, h.DstPort}]++
+				mu.Unlock()
+				p.SetMark(plan.RepeatMark, plan.RepeatMark)
+				return ipq.Repeat
+			})
+			installed(t, install, plan)
+			ear := listen(t, "10.10.0.1:5555")
+			sender{host, "tunnel0", "10.10.0.2", "10.10.0.1:5555"}.send(t, "out of the tunnel")
+			if !ear.gets(t, "out of the tunnel") {
+				t.Fatal("nothing came out of the tunnel")
+			}
+			sender{router, "tunnel0", "10.10.0.1", "10.10.0.2:5555"}.send(t, "into the tunnel")
+			deadline := time.Now().Add(10 * time.Second)
+			for {
+				mu.Lock()
+				n := seen[at{ipq.Prerouting, inner}] == 1 && seen[at{ipq.Prerouting, outer}] != 0 &&
+					seen[at{ipq.Output, inner}] == 1 && seen[at{ipq.Output, outer}] != 0
+				mu.Unlock()
+				if n {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("queued were %v, want both ports at both hooks", seen)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
 	}
 }
 

@@ -6,6 +6,10 @@ import "errors"
 // until its patience was over. The kernel has dropped them.
 var ErrStillQueued = errors.New("packets were still queued")
 
+// ErrNetnsReplaced is what errors.Is finds in the error of [Table.CheckNetns] when Plan.Netns names another network
+// namespace than the one that the rules are in.
+var ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
+
 // queuedCounter is the name of the counter, in each table, of the packets that its rules have queued.
 const queuedCounter = "queued"
 

@@ -8,13 +8,17 @@ import (
 	"strings"
 )
 
-// String is the plan in nft's syntax: what Install would make with the Native encoding, with the name "ipq". For a plan that
-// cannot be installed it is a comment that says why.
+// String is the plan in nft's syntax: what Install would make with the Native encoding, with the name "ipq", after
+// its Warnings as comments. For a plan that cannot be installed it is a comment that says why.
 func (p Plan) String() string {
 	if err := p.check(); err != nil {
 		return "# " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
 	}
-	return text(p.compile(Native, "ipq"))
+	var b strings.Builder
+	for _, w := range p.Warnings() {
+		fmt.Fprintf(&b, "# warning: %s\n", w)
+	}
+	return b.String() + text(p.compile(Native, "ipq"))
 }
 
 func text(tables []tableSpec) string {
@@ -53,6 +57,11 @@ func (r ruleSpec) String() string {
 		default:
 			words = append(words, c.text(transport))
 		}
+	}
+	if r.unmark == 0xffffffff {
+		words = append(words, "meta mark set 0x0")
+	} else if r.unmark != 0 {
+		words = append(words, fmt.Sprintf("meta mark set meta mark & %#x", ^r.unmark))
 	}
 	return strings.Join(append(words, r.action.String()), " ")
 }
