@@ -42,8 +42,10 @@ const (
 	FlagConntrack Flags = wire.FlagConntrack
 
 	// FlagGSO takes segmented packets whole, up to 64 KiB, with checksums that are not filled in yet
-	// (Packet.ChecksumPending). It is many times faster for bulk TCP, but such a packet's payload cannot be replaced:
-	// use it where packets are only looked at. Requires at least Linux 3.10.
+	// (Packet.ChecksumPending). It is many times faster for bulk TCP, but such a packet's payload cannot be replaced
+	// (ErrGSO), nor that of a few tunnels (ErrChecksumInside): use it where packets are only looked at. Without it the
+	// kernel cuts a train of UDP datagrams (UDP_SEGMENT, QUIC) into packets of their own before it queues them, and then
+	// loses those of a new connection under the conditions that Hold names. Requires at least Linux 3.10.
 	FlagGSO Flags = wire.FlagGSO
 
 	// FlagUIDGID sends the owner of the local socket along: Packet.UID and GID. Requires at least Linux 3.14.

@@ -36,6 +36,11 @@ var (
 	// FlagGSO.
 	ErrGSO = errors.New("the packet is not yet segmented")
 
+	// ErrChecksumInside: the packet is a tunnel's, of a packet whose checksum the kernel has left to the hardware (FlagGSO)
+	// and which cannot be found in it, so its payload cannot be replaced: the kernel would no longer fill that checksum in.
+	// Open without FlagGSO.
+	ErrChecksumInside = errors.New("the packet carries another whose checksum is still to be filled in")
+
 	// ErrTooLong: a replacement payload is over 65,531 bytes, the most the protocol can carry.
 	ErrTooLong = errors.New("the payload is too long")
 

@@ -104,9 +104,10 @@ func (p *Packet) Truncated() bool { return p.Length > len(p.Payload) }
 // It needs FlagGSO.
 func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
 
-// ChecksumPending reports whether the transport checksum in Payload is not filled in yet, because the packet has not
-// left this host or a device checked it. The packet is in order all the same. It needs FlagGSO: without it the kernel
-// fills the checksum in first.
+// ChecksumPending reports whether a checksum in Payload is not filled in yet, because the packet has not left this host or a
+// device checked it. The packet is in order all the same. It is the transport checksum, or, where the packet is a tunnel's,
+// that of the packet inside: the kernel does not say which, packet.PendingChecksum finds out. It needs FlagGSO: without it
+// the kernel fills the checksum in first.
 func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
 
 // ChecksumUnverified reports whether neither a device nor the kernel has checked the transport checksum of a packet that
@@ -126,8 +127,8 @@ type Changes struct {
 	// when the call returns.
 	Payload []byte
 
-	// Raw sends Payload as it is: no checksum is touched and nothing is compared, not even with a truncated packet. The
-	// network stack drops what it finds wrong without a word.
+	// Raw sends Payload as it is: no checksum is touched, not even one that is pending (Packet.ChecksumPending), and
+	// nothing is compared, not even with a truncated packet. The network stack drops what it finds wrong without a word.
 	Raw bool
 
 	// More says that another answer follows at once, so that this one may wait for it, at most a millisecond: a program
@@ -158,20 +159,22 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // so b may be reused at once.
 //
 // The checksums of IP, TCP, UDP and ICMP are made true, except the transport's in a fragment, which nobody can compute.
-// The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
-// that disagree.
+// What b carries in a tunnel is payload, but for a checksum there that the kernel had left to the hardware
+// (ChecksumPending): it is filled in, because the kernel no longer does so for a packet that was replaced. A program that
+// puts such a packet into a tunnel itself completes it first, by packet.UpdateChecksums. The length fields must agree with
+// len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrChecksumInside, ErrTooLong, and lengths that disagree.
 func (p *Packet) SetPayload(b []byte) error {
 	if err := judgePayload(b, p.facts, false, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
 	}
 	b = p.place(b)
-	trueChecksums(b)
+	trueChecksums(b, p.facts)
 	p.changes.Payload, p.changes.Raw = b, false
 	return nil
 }
 
-// SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
-// truncated packet may be replaced by a whole one.
+// SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true or filled in, no length compared,
+// and a truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
 	if err := judgePayload(b, p.facts, true, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
@@ -260,6 +263,9 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) facts {
 	if p.ct != nil && wire.HasLabels(p.ct) {
 		bits |= hasLabelRoom
 	}
+	if p.ChecksumPending() && bits&(isTruncated|isGSO) == 0 && len(p.Payload) > 0 && pendingInside(p.Payload) {
+		bits |= isPendingInside
+	}
 	f := facts{w.Mark, bits, q.received}
 	p.facts = f
 	return f
@@ -283,14 +289,39 @@ func judgePayload(b []byte, f facts, raw bool, limit int) error {
 	case f.bits&isBridge != 0 && !looksLikeIP(b):
 		return nil // a bridge carries other protocols too
 	}
-	return packet.CheckLengths(b)
+	if err := packet.CheckLengths(b); err != nil {
+		return err
+	}
+	if f.bits&isPendingInside != 0 {
+		if _, err := packet.PendingChecksum(b); err != nil {
+			return fmt.Errorf("%w: complete it (packet.UpdateChecksums on the packet inside, then on the whole) and send the whole by "+
+				"SetRawPayload, or open the queue without FlagGSO: %w", ErrChecksumInside, err)
+		}
+	}
+	return nil
 }
 
 // trueChecksums makes the checksums of a packet true that judgePayload has let pass.
-func trueChecksums(b []byte) {
-	if looksLikeIP(b) {
-		packet.UpdateChecksums(b) // fails only for lengths that CheckLengths refuses
+func trueChecksums(b []byte, f facts) {
+	if !looksLikeIP(b) {
+		return
 	}
+	if f.bits&isPendingInside != 0 {
+		packet.CompleteChecksum(b) // fails only where PendingChecksum does
+	}
+	packet.UpdateChecksums(b) // fails only for lengths that CheckLengths refuses
+}
+
+// pendingInside reports whether the checksum that the kernel has left to the hardware is not that of the packet b itself, but
+// of one that it carries. The kernel forgets that it is missing when it takes a replacement. It must be found out before the
+// program has changed anything: later the packet's own checksum does not show any more whether it was the one.
+func pendingInside(b []byte) bool {
+	switch {
+	case len(b) > 9 && b[0]>>4 == 4 && b[9] == byte(packet.TCP), len(b) > 6 && b[0]>>4 == 6 && b[6] == byte(packet.TCP):
+		return false // most of all; TCP carries no packets
+	}
+	within, err := packet.PendingChecksum(b)
+	return within != 0 || err != nil
 }
 
 func looksLikeIP(b []byte) bool { return b[0]>>4 == 4 || b[0]>>4 == 6 }
