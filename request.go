@@ -73,15 +73,25 @@ const (
 	ackTries = 8
 )
 
+// errNoAck: the acknowledgement did not come.
+var errNoAck = errors.New("no acknowledgement")
+
 // request sends c and waits for its acknowledgement, which comes through the receive loop if one runs and is read here
 // if none does. Under a flood the kernel may have had no room for it in the socket's buffer: c is then sent again, which
 // does no harm.
 func (q *Queue) request(c wire.Config) error {
-	for range ackTries {
+	for try := range ackTries {
 		seq, done := q.requests.register()
 		err := q.requestOnce(c, seq, done)
+		if errors.Is(err, errNoAck) && q.reading.Load() {
+			// The receive loop may have taken it, and not come to deliver it yet.
+			select {
+			case err = <-done:
+			case <-time.After(time.Millisecond << try):
+			}
+		}
 		q.requests.forget(seq)
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		if !errors.Is(err, errNoAck) {
 			return err
 		}
 	}
@@ -107,7 +117,7 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 			return err
 		case <-time.After(time.Millisecond):
 			if time.Now().After(end) {
-				return os.ErrDeadlineExceeded
+				return errNoAck
 			}
 		}
 	}
@@ -115,8 +125,15 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 
 // readAck receives until the acknowledgement is there, and keeps what else comes for the receive loop. readMu must be
 // held.
+//
+// The kernel acknowledges within the send, so one that is not there when the socket is empty was lost, and it would be
+// wrong to wait for it: what is received meanwhile gets no verdict. The other end of a socketpair takes its time.
 func (q *Queue) readAck(done chan error, end time.Time) error {
 	ring := nlsock.NewRing(batchMin, q.slotSize)
+	recv := q.conn.TryRecv
+	if !q.conn.Netlink() {
+		recv = q.conn.Recv
+	}
 	q.setDeadline(func(d *deadline) { d.reader = end })
 	defer q.setDeadline(func(d *deadline) { d.reader = time.Time{} })
 	for {
@@ -125,17 +142,17 @@ func (q *Queue) readAck(done chan error, end time.Time) error {
 			return err
 		default:
 		}
-		n, err := q.conn.Recv(ring)
+		n, err := recv(ring)
 		switch {
 		case errors.Is(err, nlsock.ENOBUFS):
 			q.tally.overruns.Add(1)
 			continue
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err == nil && n == 0, errors.Is(err, os.ErrDeadlineExceeded):
 			select {
 			case err := <-done: // the receive loop had taken it before the wait here began
 				return err
 			default:
-				return err
+				return errNoAck
 			}
 		case err != nil:
 			return err
