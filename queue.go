@@ -26,7 +26,7 @@ type Queue struct {
 	table      *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
 	outbox     *outbox
 	sender     sender
-	flushError atomic.Pointer[error] // of flushBeside
+	flushError atomic.Pointer[error] // see keepError
 	guard      guard
 
 	closed   atomic.Bool
@@ -214,7 +214,7 @@ func (q *Queue) Close() error {
 		q.table.Close()
 	}
 	q.requests.fail(os.ErrClosed)
-	for _, err := range []error{flushErr, sendErr, closeErr} {
+	for _, err := range []error{q.keptError(), flushErr, sendErr, closeErr} {
 		if err != nil && !errors.Is(err, os.ErrClosed) && !gone(err) {
 			return q.opError("close", err)
 		}
@@ -244,6 +244,7 @@ type deadline struct {
 	sync.Mutex
 	program time.Time // of SetReadDeadline
 	woken   bool      // Serve's context has ended, or Drain wants to read
+	failed  bool      // answers could not be sent beside the receive loop, which is to return the error
 	reader  time.Time // of a SetMode or Drain that reads itself, and minds nothing else
 }
 
@@ -260,7 +261,7 @@ func (q *Queue) setDeadline(change func(d *deadline)) error {
 	switch {
 	case !d.reader.IsZero():
 		at = d.reader
-	case d.woken:
+	case d.woken, d.failed:
 		at = past
 	}
 	return q.conn.SetReadDeadline(at)
