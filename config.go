@@ -170,7 +170,8 @@ type Config struct {
 
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
 	// "ip netns" has named, or what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that
-	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays.
+	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays. The socket keeps the
+	// namespace alive until Close, also when the path is gone; only Supervise goes along when it becomes another's.
 	Netns string
 
 	// File is an open descriptor to use instead of a new socket: a netlink socket of protocol NETLINK_NETFILTER that
@@ -181,11 +182,12 @@ type Config struct {
 	File *os.File
 }
 
-// NetnsOfPID is the path of the network namespace that a process lives in, for Config.Netns.
+// NetnsOfPID is the path of the network namespace that a process lives in, for Config.Netns. It is good as long as the process
+// lives; afterwards the number may become another's.
 func NetnsOfPID(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
 
 // NetnsOfFile is a path of the network namespace that an open file stands for, for Config.Netns. It is good as long as
-// the file is open.
+// the file is open: keep the file while it may be used, which under Supervise is until Supervise returns.
 func NetnsOfFile(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 const defaultMaxLen = 1024 // NFQNL_QMAX_DEFAULT

@@ -26,6 +26,9 @@ var (
 	// given up CAP_NET_ADMIN. Supervise tells it of a queue that the kernel has unbound.
 	ErrNotOwner = errors.New("this socket may not answer for the queue")
 
+	// ErrNetnsReplaced: the path of Config.Netns names another namespace than the one that was opened. See Supervise.
+	ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
+
 	// ErrInvalidVerdict: the value is none of the verdicts, or Hold where an answer is due.
 	ErrInvalidVerdict = errors.New("invalid verdict")
 

@@ -22,8 +22,9 @@ type Queue struct {
 	recvBuffer int
 
 	conn       *nlsock.Conn
-	adopted    bool     // the socket is Config.File's
-	table      *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	adopted    bool        // the socket is Config.File's
+	table      *os.File    // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	netns      os.FileInfo // of Config.Netns, as it was entered; nil for the caller's, and where /proc does not show it
 	outbox     *outbox
 	sender     sender
 	flushError atomic.Pointer[error] // see keepError
@@ -111,7 +112,10 @@ func (q *Queue) dial() error {
 	}
 	var err error
 	if q.cfg.Netns != "" {
-		err = nlsock.InNetns(q.cfg.Netns, here)
+		err = nlsock.InNetns(q.cfg.Netns, func() error {
+			q.netns, _ = os.Stat("/proc/thread-self/ns/net")
+			return here()
+		})
 	} else {
 		err = here()
 	}
