@@ -31,7 +31,9 @@ func newFeeder(t *testing.T, c ipq.Config) (*feeder, *ipq.Queue) {
 	if err := packet.UpdateChecksums(payload); err != nil {
 		t.Fatal(err)
 	}
-	return &feeder{peer: p, packet: packetMessage(0, string(payload))}, q
+	ct := wire.AppendConntrack(nil, &wire.Conntrack{Mark: 7})
+	return &feeder{peer: p, packet: wire.AppendPacket(nil, &wire.Packet{Family: 2, Hook: 1, HWProto: 0x0800,
+		Fields: wire.HasPayload | wire.HasCT, Payload: payload, CT: ct})}, q
 }
 
 // idOffset is where a packet message has the id: behind nlmsghdr, nfgenmsg and the header of the attribute.
@@ -97,7 +99,9 @@ func TestAllocations(t *testing.T) {
 		}},
 		{name: "marks", handler: func(p *ipq.Packet) ipq.Verdict {
 			p.SetMark(p.ID.Uint32(), 0xffff)
-			p.SetConnMark(1, 1)
+			if p.SetConnMark(1, 1) != nil {
+				return ipq.Drop
+			}
 			return ipq.Accept
 		}},
 		{name: "in place", handler: func(p *ipq.Packet) ipq.Verdict {

@@ -47,6 +47,12 @@ var (
 	// ErrTooLong: a replacement payload is over 65,531 bytes, the most the protocol can carry.
 	ErrTooLong = errors.New("the payload is too long")
 
+	// ErrNoConntrack: the packet came without its connection, whose mark can then not be set. The queue needs FlagConntrack
+	// (Queue.Flags says whether it was granted: put it into Config.Require), and the packet must be tracked: conntrack is in
+	// use in the namespace, the hook lies behind it (Prerouting and Output after priority -200), and no rule has exempted the
+	// packet.
+	ErrNoConntrack = errors.New("the packet came without its connection: it needs FlagConntrack, and a packet that is tracked")
+
 	// ErrNoConnLabels: the packet came without a connection that can be labelled. The queue needs FlagConntrack, and the
 	// kernel makes room for labels only in connections that begin while some rule of the namespace uses them ("ct label").
 	ErrNoConnLabels = errors.New("the connection cannot be labelled: it needs FlagConntrack, and a rule that uses labels")

@@ -31,6 +31,7 @@ const (
 	isTruncated = 1 << iota
 	isGSO
 	isBridge
+	isTracked       // its connection came with it
 	hasLabelRoom    // its connection can be labelled
 	isPendingInside // a checksum is left to the hardware, and it is not that of the packet itself
 )

@@ -117,7 +117,7 @@ func (p *Packet) ChecksumUnverified() bool { return p.skbInfo&wire.SKBChecksumNo
 // Changes is what a verdict changes. What is not set stays.
 type Changes struct {
 	Mark, MarkMask         uint32 // the bits of the packet mark under MarkMask become those of Mark
-	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; needs FlagConntrack
+	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; see Packet.SetConnMark
 
 	// The labels under ConnLabelsMask become those of ConnLabels; see Packet.SetConnLabels.
 	ConnLabels, ConnLabelsMask ConnLabels
@@ -147,11 +147,16 @@ func (p *Packet) SetMark(mark, mask uint32) {
 	p.changes.MarkMask |= mask
 }
 
-// SetConnMark sets the bits of the connection mark under mask when the handler returns a verdict. It needs
-// FlagConntrack. Requires at least Linux 3.6.
-func (p *Packet) SetConnMark(mark, mask uint32) {
+// SetConnMark sets the bits of the connection mark under mask when the handler returns a verdict. It needs FlagConntrack, and
+// fails with ErrNoConntrack where the packet came without its connection, because the kernel would ignore the mark.
+// Requires at least Linux 3.6.
+func (p *Packet) SetConnMark(mark, mask uint32) error {
+	if p.facts.bits&isTracked == 0 {
+		return p.refuse("set connection mark", ErrNoConntrack)
+	}
 	p.changes.ConnMark = p.changes.ConnMark&^mask | mark&mask
 	p.changes.ConnMarkMask |= mask
+	return nil
 }
 
 // SetPayload replaces the packet, from its network header on, when the handler returns a verdict. Payload edited in
@@ -260,8 +265,11 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) facts {
 	if p.Family == Bridge {
 		bits |= isBridge
 	}
-	if p.ct != nil && wire.HasLabels(p.ct) {
-		bits |= hasLabelRoom
+	if p.ct != nil {
+		bits |= isTracked
+		if wire.HasLabels(p.ct) {
+			bits |= hasLabelRoom
+		}
 	}
 	if p.ChecksumPending() && bits&(isTruncated|isGSO) == 0 && len(p.Payload) > 0 && pendingInside(p.Payload) {
 		bits |= isPendingInside

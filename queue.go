@@ -177,7 +177,8 @@ func (q *Queue) InterfaceName(index uint32) string { return q.conn.InterfaceName
 // It does not wait for the kernel. What the kernel refuses later is told to Config.OnVerdictError. The answer is sent at
 // once, or with the others of the batch that is being worked on, within a millisecond.
 //
-// Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload.
+// Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload,
+// SetConnMark and SetConnLabels.
 // ErrAnswered for a packet that was answered before, by the program or by Config.Default; os.ErrClosed after Close.
 func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 	switch len(changes) {
