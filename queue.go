@@ -32,6 +32,7 @@ type Queue struct {
 
 	closed   atomic.Bool
 	ended    chan struct{} // closed when closed is set
+	freed    chan struct{} // closed when Close has done its work
 	draining atomic.Bool
 	serving  atomic.Bool
 
@@ -138,7 +139,7 @@ func (q *Queue) setUp() (err error) {
 	}
 	q.sender = sender{conn: q.conn, queue: q.cfg.Queue, maxSend: min(maxSend, sendBuffer)}
 	q.outbox = newOutbox()
-	q.ended = make(chan struct{})
+	q.ended, q.freed = make(chan struct{}), make(chan struct{})
 	q.requests.init()
 	if err := q.guard.init(q); err != nil {
 		return err
@@ -195,13 +196,16 @@ func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 }
 
 // Close unbinds the queue and closes the socket, at once: answers already given are sent first, and what is still
-// waiting is dropped by the kernel. A waiting Recv or Serve returns os.ErrClosed. It never waits for a reader, and may be
-// called more than once. To lose nothing, remove the rule that feeds the queue and Drain it. A socket that came by
+// waiting is dropped by the kernel. A waiting Recv or Serve returns os.ErrClosed. When Close returns, the queue is free to be
+// opened again. It never waits for a handler, and may be called more than once and by several goroutines: each call returns
+// when the first has done the work. To lose nothing, remove the rule that feeds the queue and Drain it. A socket that came by
 // Config.File is closed and not unbound: while another process has it open, packets wait for that process.
 func (q *Queue) Close() error {
 	if q.closed.Swap(true) {
+		<-q.freed // what is done until then calls nothing of the program's
 		return nil
 	}
+	defer close(q.freed)
 	close(q.ended)
 	q.guard.stop()
 	q.conn.SetWriteDeadline(time.Now().Add(closePatience))
@@ -215,6 +219,11 @@ func (q *Queue) Close() error {
 	}
 	closeErr := q.conn.Close()
 	q.sender.mu.Unlock()
+	// The descriptor goes when the last call on it returns. A reader has been woken, and runs nothing of the program's under
+	// the lock.
+	q.readMu.Lock()
+	q.stash = nil
+	q.readMu.Unlock()
 	if q.table != nil {
 		q.table.Close()
 	}
