@@ -43,9 +43,9 @@ const (
 
 	// FlagGSO takes segmented packets whole, up to 64 KiB, with checksums that are not filled in yet
 	// (Packet.ChecksumPending). It is many times faster for bulk TCP, but such a packet's payload cannot be replaced
-	// (ErrGSO), nor that of a few tunnels (ErrChecksumInside): use it where packets are only looked at. Without it the
-	// kernel cuts a train of UDP datagrams (UDP_SEGMENT, QUIC) into packets of their own before it queues them, and then
-	// loses those of a new connection under the conditions that Hold names. Requires at least Linux 3.10.
+	// (ErrGSO), nor that of a few tunnels (ErrChecksumInside): use it where packets are only looked at. It also keeps trains
+	// of UDP datagrams (UDP_SEGMENT, QUIC) together, whose segments the kernel may lose when it has to cut them for the
+	// queue: see Hold. Requires at least Linux 3.10.
 	FlagGSO Flags = wire.FlagGSO
 
 	// FlagUIDGID sends the owner of the local socket along: Packet.UID and GID. Requires at least Linux 3.14.
@@ -129,12 +129,12 @@ type Config struct {
 	// HandlerTimeout bounds each call of a Serve handler; 0 means no bound. A call that takes longer has its packet
 	// answered by Default, keeps its buffer until it returns, and the next call may run beside it. At most 16 such calls
 	// may be outstanding; then Serve waits. A packet that a call has held in time may be held for ever. A bound costs two
-	// timer operations for each packet.
+	// timer operations for each packet, and the second thread that sends verdicts under saturation.
 	HandlerTimeout time.Duration
 
 	// HoldTimeout is how long a packet may be held, counted from its receipt; 0 means for ever. Default answers one that is
-	// held longer, an eighth of that later at most, and at least a millisecond. Set it where the ID of a held packet could
-	// get lost.
+	// held longer. The look for such packets is taken every eighth of the time, and at most once a millisecond, so the answer
+	// may come that much later. Set it where the ID of a held packet could get lost.
 	HoldTimeout time.Duration
 
 	// BusyPoll is how long to look for the next packet before going to sleep; 0 sleeps at once. With a core to spare, 50 µs
@@ -142,9 +142,9 @@ type Config struct {
 	BusyPoll time.Duration
 
 	// OnVerdictError is told of every verdict that the kernel refused: ErrPacketGone, ErrNotOwner, or the kernel's error.
-	// A packet answered by Accept or Drop may have been part of a run that was answered by one message, of which the
-	// kernel reports nothing as long as one of them was still there. Called from Recv and Serve; nil ignores them, and
-	// Stats counts them all the same.
+	// Answers that are alike, whatever the verdict, and with the same mark if one is set, may leave as one message for a run
+	// of packets, of which the kernel reports nothing as long as one of them was still there. Called from Recv, Serve and
+	// Drain; nil ignores them, and Stats counts them all the same.
 	OnVerdictError func(ID, error)
 
 	// OnDefault is told of every packet that Default answered, and why. Called from Recv, Serve and Drain, or, for
@@ -152,19 +152,20 @@ type Config struct {
 	// answered, and the panic goes on.
 	OnDefault func(ID, error)
 
-	// OnOverrun is told, from Recv and Serve, that the kernel dropped packets because the socket's buffer was full.
+	// OnOverrun is called, from Recv, Serve and Drain, when the kernel dropped packets because the socket's buffer was full.
 	// missing is how many ids were skipped; 0 where that is not known. Stats has the kernel's own count.
 	OnOverrun func(missing uint64)
 
-	// OnHighWater is told, from Recv and Serve, that three quarters of the queue's length or of the socket's buffer are
-	// taken, and which share it is: soon the kernel will drop packets. It is told again when less than half was taken in
+	// OnHighWater is called, from Recv, Serve and Drain, when three quarters of the queue's length or of the socket's buffer
+	// are taken, with the share: soon the kernel will drop packets. It is called again when less than half was taken in
 	// between. Set MaxLen and leave RecvBuffer 0, and the two fill up together. Where the kernel's table of queues cannot
 	// be read, only the packets that the program holds count for the queue. Requires at least Linux 4.12.
 	OnHighWater func(full float64)
 
-	// OnFlush is told, from Recv and Serve, that a number of verdicts found no packet: the queue was flushed. The kernel
-	// does so to every queue of the namespace when any base chain there is deleted, as by reloading a ruleset, and to the
-	// packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
+	// OnFlush is called, from Recv, Serve and Drain, when a number of verdicts found no packet: the queue was flushed. The
+	// kernel does so to every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c" or by a
+	// transaction that was refused; when the last rule goes that makes it hook something in (conntrack, MASQUERADE, TPROXY,
+	// SYNPROXY, -m socket); and to the packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
 	// counts them.
 	OnFlush func()
 

@@ -18,8 +18,8 @@ var (
 	// ErrAnswered: the packet has been answered already, or it never came out of this queue.
 	ErrAnswered = errors.New("the packet has been answered already")
 
-	// ErrPacketGone: the kernel no longer had the packet when the verdict came. It flushes a queue when a base chain is
-	// deleted in the namespace, when the packet's interface goes down, and when the queue is unbound.
+	// ErrPacketGone: the kernel no longer had the packet when the verdict came: its queue was flushed (see Config.OnFlush), its
+	// interface went down, or the queue was unbound.
 	ErrPacketGone = errors.New("the packet was no longer in the queue")
 
 	// ErrNotOwner: the kernel refused a verdict because this socket does not own the queue, or because the process has
@@ -74,7 +74,7 @@ var (
 
 // OpError is an error of an operation on a queue.
 type OpError struct {
-	Op    string // "open", "recv", "set verdict" and so on
+	Op    string // what was tried, for people: "open", "recv from", "set verdict", "set mode of"; match Err
 	Queue uint16 // number of the queue
 	Err   error
 }

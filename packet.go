@@ -15,7 +15,10 @@ import (
 type Fields uint32
 
 const (
-	HasUID         Fields = Fields(wire.HasUID)       // needs FlagUIDGID, and a packet of a local socket
+	// HasUID needs FlagUIDGID, and a packet that has a local socket. At Output and Postrouting that is the sender's: a SYN-ACK,
+	// a reset and what leaves after the socket was closed have none. At Input it is the receiver's, where the kernel looked
+	// it up early: for connected sockets alone, never on lo, and not for a SYN.
+	HasUID         Fields = Fields(wire.HasUID)
 	HasGID         Fields = Fields(wire.HasGID)       // as HasUID
 	HasPriority    Fields = Fields(wire.HasPriority)  // absent when 0, and before Linux 5.18
 	HasCgroupClass Fields = Fields(wire.HasCgroup)    // a packet of a local socket; absent before Linux 6.3
@@ -42,7 +45,7 @@ type Packet struct {
 
 	Mark        uint32 // packet mark, as rules see it
 	Priority    uint32 // of the packet, as tc sees it
-	UID, GID    uint32 // of the local socket, as the initial user namespace numbers them; Has(HasUID), Has(HasGID)
+	UID, GID    uint32 // of the local socket, as the initial user namespace numbers them; see HasUID
 	CgroupClass uint32 // net_cls class of the local socket
 
 	In, Out         uint32 // interface indexes; 0 for none. Of a bridge, not of its port
@@ -75,8 +78,9 @@ func (p *Packet) Queue() *Queue { return p.queue }
 // Has reports whether the kernel sent all of f.
 func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
 
-// Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while
-// something on the host has asked for stamps (a capture, a socket with SO_TIMESTAMP); ok is false otherwise.
+// Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while a
+// program on the host, in whatever network namespace, has asked for stamps: a socket with SO_TIMESTAMP, as dumpcap (Wireshark)
+// has one, and tcpdump has not. ok is false otherwise.
 func (p *Packet) Time() (t time.Time, ok bool) {
 	if !p.Has(HasTime) {
 		return time.Time{}, false
@@ -168,6 +172,10 @@ func (p *Packet) SetConnMark(mark, mask uint32) error {
 // (ChecksumPending): it is filled in, because the kernel no longer does so for a packet that was replaced. A program that
 // puts such a packet into a tunnel itself completes it first, by packet.UpdateChecksums. The length fields must agree with
 // len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrChecksumInside, ErrTooLong, and lengths that disagree.
+//
+// New addresses take effect where routing is still to come: at Prerouting, and at Output, where the kernel routes a packet with
+// another address or mark again, except after Stop. At Forward and Postrouting the packet goes where it was going. At Input it
+// stays here, and one that the kernel has found a connected socket for early goes to that socket, also with another port.
 func (p *Packet) SetPayload(b []byte) error {
 	if err := judgePayload(b, p.facts, false, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
