@@ -89,6 +89,7 @@ func TestAllocations(t *testing.T) {
 		config  ipq.Config
 		handler ipq.Handler
 		read    func(q *ipq.Queue) // instead of Serve
+		pending []byte             // instead of the packet, one that has left a checksum to the hardware
 	}{
 		{name: "accept", handler: func(*ipq.Packet) ipq.Verdict { return ipq.Accept }},
 		{name: "alternating", handler: func(p *ipq.Packet) ipq.Verdict {
@@ -114,6 +115,13 @@ func TestAllocations(t *testing.T) {
 		{name: "scratch", handler: func(p *ipq.Packet) ipq.Verdict {
 			copy(scratch, p.Payload)
 			if p.SetPayload(scratch) != nil {
+				return ipq.Drop
+			}
+			return ipq.Accept
+		}},
+		{name: "unknown tunnel", pending: ipip(115, pendingDatagram()), handler: func(*ipq.Packet) ipq.Verdict { return ipq.Accept }},
+		{name: "in a tunnel", pending: ipip(4, pendingDatagram()), handler: func(p *ipq.Packet) ipq.Verdict {
+			if p.SetPayload(p.Payload) != nil {
 				return ipq.Drop
 			}
 			return ipq.Accept
@@ -147,6 +155,10 @@ func TestAllocations(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.config.Range = 1000 // small buffers, so that batches are large
 			f, q := newFeeder(t, test.config)
+			if test.pending != nil {
+				f.packet = wire.AppendPacket(nil, &wire.Packet{Family: 2, Hook: 3, HWProto: 0x0800, Fields: wire.HasPayload | wire.HasSKBInfo,
+					SKBInfo: wire.SKBChecksumNotReady, Payload: test.pending})
+			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)

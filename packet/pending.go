@@ -108,7 +108,7 @@ func findPacket(b []byte, at, end, depth int) (p pending, ok bool) {
 	inner := b[at:end]
 	var l layout
 	l.locate(inner)
-	if l.whole(inner) != nil || l.version == 4 && fold(sum(0, inner[:int(inner[0]&15)*4])) != 0xffff {
+	if !l.isWhole() || l.version == 4 && fold(sum(0, inner[:int(inner[0]&15)*4])) != 0xffff {
 		return p, false
 	}
 	return findIn(b, &l, at, depth)
