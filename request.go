@@ -3,6 +3,7 @@ package ipq
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -28,21 +29,23 @@ func (r *requests) next() uint32 {
 	return r.seq
 }
 
-func (r *requests) register() (seq uint32, done chan error) {
-	seq, done = r.next(), make(chan error, 1)
+// register returns the number of a message whose acknowledgement is to go to done, which has room for it.
+func (r *requests) register(done chan error) (seq uint32) {
+	seq = r.next()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		done <- r.err
 	}
 	r.waiting[seq] = done
-	return seq, done
+	return seq
 }
 
-func (r *requests) forget(seq uint32) {
+// forget takes out the messages whose acknowledgement was to go to done.
+func (r *requests) forget(done chan error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.waiting, seq)
+	maps.DeleteFunc(r.waiting, func(_ uint32, d chan error) bool { return d == done })
 }
 
 // answered hands an acknowledgement to whom it is for. It reports false if nobody waits for it any more.
@@ -78,11 +81,12 @@ var errNoAck = errors.New("no acknowledgement")
 
 // request sends c and waits for its acknowledgement, which comes through the receive loop if one runs and is read here
 // if none does. Under a flood the kernel may have had no room for it in the socket's buffer: c is then sent again, which
-// does no harm.
+// does no harm. The acknowledgement of an earlier message, from an end that is slow, is as good.
 func (q *Queue) request(c wire.Config) error {
+	done := make(chan error, ackTries+1) // and one that fail puts in
+	defer q.requests.forget(done)
 	for try := range ackTries {
-		seq, done := q.requests.register()
-		err := q.requestOnce(c, seq, done)
+		err := q.requestOnce(c, q.requests.register(done), done)
 		if errors.Is(err, errNoAck) && q.reading.Load() {
 			// The receive loop may have taken it, and not come to deliver it yet.
 			select {
@@ -90,7 +94,6 @@ func (q *Queue) request(c wire.Config) error {
 			case <-time.After(time.Millisecond << try):
 			}
 		}
-		q.requests.forget(seq)
 		if !errors.Is(err, errNoAck) {
 			return err
 		}
