@@ -31,7 +31,9 @@ func newFeeder(t *testing.T, c ipq.Config) (*feeder, *ipq.Queue) {
 	if err := packet.UpdateChecksums(payload); err != nil {
 		t.Fatal(err)
 	}
-	return &feeder{peer: p, packet: packetMessage(0, string(payload))}, q
+	ct := wire.AppendConntrack(nil, &wire.Conntrack{Mark: 7})
+	return &feeder{peer: p, packet: wire.AppendPacket(nil, &wire.Packet{Family: 2, Hook: 1, HWProto: 0x0800,
+		Fields: wire.HasPayload | wire.HasCT, Payload: payload, CT: ct})}, q
 }
 
 // idOffset is where a packet message has the id: behind nlmsghdr, nfgenmsg and the header of the attribute.
@@ -87,6 +89,7 @@ func TestAllocations(t *testing.T) {
 		config  ipq.Config
 		handler ipq.Handler
 		read    func(q *ipq.Queue) // instead of Serve
+		pending []byte             // instead of the packet, one that has left a checksum to the hardware
 	}{
 		{name: "accept", handler: func(*ipq.Packet) ipq.Verdict { return ipq.Accept }},
 		{name: "alternating", handler: func(p *ipq.Packet) ipq.Verdict {
@@ -97,7 +100,9 @@ func TestAllocations(t *testing.T) {
 		}},
 		{name: "marks", handler: func(p *ipq.Packet) ipq.Verdict {
 			p.SetMark(p.ID.Uint32(), 0xffff)
-			p.SetConnMark(1, 1)
+			if p.SetConnMark(1, 1) != nil {
+				return ipq.Drop
+			}
 			return ipq.Accept
 		}},
 		{name: "in place", handler: func(p *ipq.Packet) ipq.Verdict {
@@ -110,6 +115,13 @@ func TestAllocations(t *testing.T) {
 		{name: "scratch", handler: func(p *ipq.Packet) ipq.Verdict {
 			copy(scratch, p.Payload)
 			if p.SetPayload(scratch) != nil {
+				return ipq.Drop
+			}
+			return ipq.Accept
+		}},
+		{name: "unknown tunnel", pending: ipip(115, pendingDatagram()), handler: func(*ipq.Packet) ipq.Verdict { return ipq.Accept }},
+		{name: "in a tunnel", pending: ipip(4, pendingDatagram()), handler: func(p *ipq.Packet) ipq.Verdict {
+			if p.SetPayload(p.Payload) != nil {
 				return ipq.Drop
 			}
 			return ipq.Accept
@@ -143,6 +155,10 @@ func TestAllocations(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.config.Range = 1000 // small buffers, so that batches are large
 			f, q := newFeeder(t, test.config)
+			if test.pending != nil {
+				f.packet = wire.AppendPacket(nil, &wire.Packet{Family: 2, Hook: 3, HWProto: 0x0800, Fields: wire.HasPayload | wire.HasSKBInfo,
+					SKBInfo: wire.SKBChecksumNotReady, Payload: test.pending})
+			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)

@@ -44,6 +44,9 @@ func (q *Queue) answer(id ID, v Verdict, c *Changes) error {
 
 // judge refuses changes that a packet cannot take.
 func (q *Queue) judge(c *Changes, f facts) error {
+	if c.ConnMarkMask != 0 && f.bits&isTracked == 0 {
+		return ErrNoConntrack
+	}
 	if c.ConnLabelsMask != (ConnLabels{}) && f.bits&hasLabelRoom == 0 {
 		return ErrNoConnLabels
 	}

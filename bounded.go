@@ -90,9 +90,7 @@ func (w *worker) run() {
 // end ends Serve.
 func (w *worker) end(err error) {
 	w.q.abandon(w.batch, w.next)
-	if flushErr := w.q.flush(); err == nil {
-		err = flushErr
-	}
+	w.q.keepError(w.q.flush())
 	w.done <- err
 }
 

@@ -42,8 +42,10 @@ const (
 	FlagConntrack Flags = wire.FlagConntrack
 
 	// FlagGSO takes segmented packets whole, up to 64 KiB, with checksums that are not filled in yet
-	// (Packet.ChecksumPending). It is many times faster for bulk TCP, but such a packet's payload cannot be replaced:
-	// use it where packets are only looked at. Requires at least Linux 3.10.
+	// (Packet.ChecksumPending). It is many times faster for bulk TCP, but such a packet's payload cannot be replaced
+	// (ErrGSO), nor that of a few tunnels (ErrChecksumInside): use it where packets are only looked at. It also keeps trains
+	// of UDP datagrams (UDP_SEGMENT, QUIC) together, whose segments the kernel may lose when it has to cut them for the
+	// queue: see Hold. Requires at least Linux 3.10.
 	FlagGSO Flags = wire.FlagGSO
 
 	// FlagUIDGID sends the owner of the local socket along: Packet.UID and GID. Requires at least Linux 3.14.
@@ -127,12 +129,12 @@ type Config struct {
 	// HandlerTimeout bounds each call of a Serve handler; 0 means no bound. A call that takes longer has its packet
 	// answered by Default, keeps its buffer until it returns, and the next call may run beside it. At most 16 such calls
 	// may be outstanding; then Serve waits. A packet that a call has held in time may be held for ever. A bound costs two
-	// timer operations for each packet.
+	// timer operations for each packet, and the second thread that sends verdicts under saturation.
 	HandlerTimeout time.Duration
 
 	// HoldTimeout is how long a packet may be held, counted from its receipt; 0 means for ever. Default answers one that is
-	// held longer, an eighth of that later at most, and at least a millisecond. Set it where the ID of a held packet could
-	// get lost.
+	// held longer. The look for such packets is taken every eighth of the time, and at most once a millisecond, so the answer
+	// may come that much later. Set it where the ID of a held packet could get lost.
 	HoldTimeout time.Duration
 
 	// BusyPoll is how long to look for the next packet before going to sleep; 0 sleeps at once. With a core to spare, 50 µs
@@ -140,9 +142,9 @@ type Config struct {
 	BusyPoll time.Duration
 
 	// OnVerdictError is told of every verdict that the kernel refused: ErrPacketGone, ErrNotOwner, or the kernel's error.
-	// A packet answered by Accept or Drop may have been part of a run that was answered by one message, of which the
-	// kernel reports nothing as long as one of them was still there. Called from Recv and Serve; nil ignores them, and
-	// Stats counts them all the same.
+	// Answers that are alike, whatever the verdict, and with the same mark if one is set, may leave as one message for a run
+	// of packets, of which the kernel reports nothing as long as one of them was still there. Called from Recv, Serve and
+	// Drain; nil ignores them, and Stats counts them all the same.
 	OnVerdictError func(ID, error)
 
 	// OnDefault is told of every packet that Default answered, and why. Called from Recv, Serve and Drain, or, for
@@ -150,25 +152,27 @@ type Config struct {
 	// answered, and the panic goes on.
 	OnDefault func(ID, error)
 
-	// OnOverrun is told, from Recv and Serve, that the kernel dropped packets because the socket's buffer was full.
+	// OnOverrun is called, from Recv, Serve and Drain, when the kernel dropped packets because the socket's buffer was full.
 	// missing is how many ids were skipped; 0 where that is not known. Stats has the kernel's own count.
 	OnOverrun func(missing uint64)
 
-	// OnHighWater is told, from Recv and Serve, that three quarters of the queue's length or of the socket's buffer are
-	// taken, and which share it is: soon the kernel will drop packets. It is told again when less than half was taken in
+	// OnHighWater is called, from Recv, Serve and Drain, when three quarters of the queue's length or of the socket's buffer
+	// are taken, with the share: soon the kernel will drop packets. It is called again when less than half was taken in
 	// between. Set MaxLen and leave RecvBuffer 0, and the two fill up together. Where the kernel's table of queues cannot
 	// be read, only the packets that the program holds count for the queue. Requires at least Linux 4.12.
 	OnHighWater func(full float64)
 
-	// OnFlush is told, from Recv and Serve, that a number of verdicts found no packet: the queue was flushed. The kernel
-	// does so to every queue of the namespace when any base chain there is deleted, as by reloading a ruleset, and to the
-	// packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
+	// OnFlush is called, from Recv, Serve and Drain, when a number of verdicts found no packet: the queue was flushed. The
+	// kernel does so to every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c" or by a
+	// transaction that was refused; when the last rule goes that makes it hook something in (conntrack, MASQUERADE, TPROXY,
+	// SYNPROXY, -m socket); and to the packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
 	// counts them.
 	OnFlush func()
 
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
 	// "ip netns" has named, or what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that
-	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays.
+	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays. The socket keeps the
+	// namespace alive until Close, also when the path is gone; only Supervise goes along when it becomes another's.
 	Netns string
 
 	// File is an open descriptor to use instead of a new socket: a netlink socket of protocol NETLINK_NETFILTER that
@@ -179,11 +183,12 @@ type Config struct {
 	File *os.File
 }
 
-// NetnsOfPID is the path of the network namespace that a process lives in, for Config.Netns.
+// NetnsOfPID is the path of the network namespace that a process lives in, for Config.Netns. It is good as long as the process
+// lives; afterwards the number may become another's.
 func NetnsOfPID(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
 
 // NetnsOfFile is a path of the network namespace that an open file stands for, for Config.Netns. It is good as long as
-// the file is open.
+// the file is open: keep the file while it may be used, which under Supervise is until Supervise returns.
 func NetnsOfFile(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 const defaultMaxLen = 1024 // NFQNL_QMAX_DEFAULT

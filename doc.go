@@ -29,9 +29,9 @@
 // # Where packets are lost
 //
 // The kernel drops packets when the queue is full (Config.MaxLen), when the socket's buffer is full (Config.RecvBuffer),
-// and those that wait in any queue of the namespace when a base chain is deleted there or their interface goes down.
-// Stats has the kernel's own count of the first two. The rule's bypass flag covers only the case that no program owns
-// the queue.
+// and those that wait in any queue of the namespace when rules are changed there (Config.OnFlush has the cases) or their
+// interface goes down. Stats has the kernel's own count of the first two. Segments of a train of UDP datagrams can be lost
+// without any count: see Hold. The rule's bypass flag covers only the case that no program owns the queue.
 //
 // # Concurrency
 //

@@ -18,13 +18,16 @@ var (
 	// ErrAnswered: the packet has been answered already, or it never came out of this queue.
 	ErrAnswered = errors.New("the packet has been answered already")
 
-	// ErrPacketGone: the kernel no longer had the packet when the verdict came. It flushes a queue when a base chain is
-	// deleted in the namespace, when the packet's interface goes down, and when the queue is unbound.
+	// ErrPacketGone: the kernel no longer had the packet when the verdict came: its queue was flushed (see Config.OnFlush), its
+	// interface went down, or the queue was unbound.
 	ErrPacketGone = errors.New("the packet was no longer in the queue")
 
 	// ErrNotOwner: the kernel refused a verdict because this socket does not own the queue, or because the process has
 	// given up CAP_NET_ADMIN. Supervise tells it of a queue that the kernel has unbound.
 	ErrNotOwner = errors.New("this socket may not answer for the queue")
+
+	// ErrNetnsReplaced: the path of Config.Netns names another namespace than the one that was opened. See Supervise.
+	ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
 
 	// ErrInvalidVerdict: the value is none of the verdicts, or Hold where an answer is due.
 	ErrInvalidVerdict = errors.New("invalid verdict")
@@ -36,8 +39,19 @@ var (
 	// FlagGSO.
 	ErrGSO = errors.New("the packet is not yet segmented")
 
+	// ErrChecksumInside: the packet is a tunnel's, of a packet whose checksum the kernel has left to the hardware (FlagGSO)
+	// and which cannot be found in it, so its payload cannot be replaced: the kernel would no longer fill that checksum in.
+	// Open without FlagGSO.
+	ErrChecksumInside = errors.New("the packet carries another whose checksum is still to be filled in")
+
 	// ErrTooLong: a replacement payload is over 65,531 bytes, the most the protocol can carry.
 	ErrTooLong = errors.New("the payload is too long")
+
+	// ErrNoConntrack: the packet came without its connection, whose mark can then not be set. The queue needs FlagConntrack
+	// (Queue.Flags says whether it was granted: put it into Config.Require), and the packet must be tracked: conntrack is in
+	// use in the namespace, the hook lies behind it (Prerouting and Output after priority -200), and no rule has exempted the
+	// packet.
+	ErrNoConntrack = errors.New("the packet came without its connection: it needs FlagConntrack, and a packet that is tracked")
 
 	// ErrNoConnLabels: the packet came without a connection that can be labelled. The queue needs FlagConntrack, and the
 	// kernel makes room for labels only in connections that begin while some rule of the namespace uses them ("ct label").
@@ -60,7 +74,7 @@ var (
 
 // OpError is an error of an operation on a queue.
 type OpError struct {
-	Op    string // "open", "recv", "set verdict" and so on
+	Op    string // what was tried, for people: "open", "recv from", "set verdict", "set mode of"; match Err
 	Queue uint16 // number of the queue
 	Err   error
 }

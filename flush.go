@@ -2,6 +2,7 @@ package ipq
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"ipq/internal/nlsock"
@@ -17,16 +18,41 @@ func (q *Queue) flush() error {
 		return err
 	}
 	q.guard.sent(now)
-	// Who answered after the last look and before the unlocking has left his answer to us.
+	// Answers that were added after the last look and before the unlocking are left to us.
 	return q.flushSoon()
 }
 
-// flushBeside is flush for who has nobody to tell: the receive loop returns the error, if there is one.
+// flushBeside is flush for goroutines that cannot return an error: the receive loop does, also if it is waiting.
 func (q *Queue) flushBeside() {
 	if err := q.flush(); err != nil {
+		q.keepError(err)
+		q.setDeadline(q.noteKept)
+	}
+}
+
+// keepError keeps an error of the sending for the next Recv or Serve, or for Close. The first one stays.
+func (q *Queue) keepError(err error) {
+	if err != nil && !errors.Is(err, os.ErrClosed) {
 		kept := err // err itself would be allocated each time
 		q.flushError.CompareAndSwap(nil, &kept)
 	}
+}
+
+// noteKept makes the deadline end a wait while there is an error. It looks under the deadline's lock: another may have been kept,
+// or taken, meanwhile.
+func (q *Queue) noteKept(d *deadline) { d.failed = q.flushError.Load() != nil }
+
+// keptError returns what keepError has kept, once.
+func (q *Queue) keptError() error {
+	if q.flushError.Load() == nil {
+		return nil
+	}
+	kept := q.flushError.Swap(nil)
+	q.setDeadline(q.noteKept)
+	if kept == nil {
+		return nil
+	}
+	return *kept
 }
 
 func (q *Queue) flushLocked() error {

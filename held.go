@@ -31,7 +31,9 @@ const (
 	isTruncated = 1 << iota
 	isGSO
 	isBridge
-	hasLabelRoom // its connection can be labelled
+	isTracked       // its connection came with it
+	hasLabelRoom    // its connection can be labelled
+	isPendingInside // a checksum is left to the hardware, and it is not that of the packet itself
 )
 
 // len is the number of packets held.

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// imports is the structure of the module: what each package imports of it, and may. "*" is everything.
+// imports is the structure of the module: what each package imports of it, no more and no less. "*" is everything. What tests
+// import is not in it.
 var imports = map[string][]string{
 	"ipq":                     {"ipq/packet", "ipq/internal/nlsock", "ipq/internal/wire"},
 	"ipq/packet":              {},

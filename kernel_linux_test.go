@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -408,4 +409,54 @@ func TestDrainUnderTraffic(t *testing.T) {
 	}
 	close(end)
 	traffic.Wait()
+}
+
+// Where the socket's buffer is full, the acknowledgement of a SetMode is lost. Waiting for it would help nobody: meanwhile the
+// packets that are received have no verdict.
+func TestSetModeDoesNotWaitForALostAcknowledgement(t *testing.T) {
+	const ackWait = 250 * time.Millisecond // of the other end of a socketpair
+	hosts := sandbox.Setup(t, 1).Hosts
+	q := open(t, ipq.Config{Queue: 900, RecvBuffer: 4096, MaxLen: 4096, Default: ipq.Accept})
+	feed(t, 900, chain(rules.Output, rules.Match{Protocols: []rules.Protocol{rules.UDP}}))
+	fastest := time.Hour
+	for range 20 { // the machine may be busy, but not each time
+		lost := q.Stats().SocketDrops
+		sender := dialUDP(t, hosts[0])
+		for end := time.Now().Add(patience); q.Stats().SocketDrops == lost; {
+			if _, err := sender.Write(make([]byte, 500)); err != nil && !errors.Is(err, unix.EPERM) { // EPERM: dropped at once
+				t.Fatal(err)
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the socket's buffer does not fill: %+v", q.Stats())
+			}
+		}
+		lost = q.Stats().SocketDrops
+		began := time.Now()
+		if err := q.SetMode(ipq.ModeMeta, 0); err != nil {
+			t.Fatal(err)
+		}
+		if q.Stats().SocketDrops == lost {
+			t.Fatal("the acknowledgement was not lost")
+		}
+		if fastest = min(fastest, time.Since(began)); fastest < ackWait/2 {
+			break
+		}
+	}
+	if fastest >= ackWait/2 {
+		t.Errorf("SetMode took %v, and nothing but the kernel's answer within the send can come", fastest)
+	}
+	if err := q.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// dialUDP is a socket whose datagrams go to a host, where nothing listens.
+func dialUDP(t *testing.T, h *sandbox.Host) net.Conn {
+	t.Helper()
+	c, err := net.Dial("udp4", net.JoinHostPort(h.IPv4.String(), "9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }

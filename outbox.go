@@ -106,7 +106,7 @@ func (o *outbox) add(seq uint64, f facts, v Verdict, c *Changes) {
 			setMark, mark = true, f.mark&^c.MarkMask|c.Mark&c.MarkMask
 		}
 		if c.Payload != nil || c.connection() {
-			extra = o.addExtra(c)
+			extra = o.addExtra(c, f)
 		}
 	}
 	o.counts.add(verdict)
@@ -132,7 +132,7 @@ func (o *outbox) add(seq uint64, f facts, v Verdict, c *Changes) {
 }
 
 // addExtra takes what changes besides the packet mark, and returns its index.
-func (o *outbox) addExtra(c *Changes) int32 {
+func (o *outbox) addExtra(c *Changes, f facts) int32 {
 	l := o.filling
 	x := extra{payload: c.Payload, conn: -1}
 	if c.connection() {
@@ -149,7 +149,7 @@ func (o *outbox) addExtra(c *Changes) int32 {
 		l.arena = append(l.arena, c.Payload...)
 		x.payload = l.arena[n:len(l.arena):len(l.arena)]
 		if !c.Raw {
-			trueChecksums(x.payload) // here, on our copy: the program's bytes are not ours to change
+			trueChecksums(x.payload, f) // here, on our copy: the program's bytes are not ours to change
 		}
 		o.counts.modified++
 	}

@@ -15,7 +15,10 @@ import (
 type Fields uint32
 
 const (
-	HasUID         Fields = Fields(wire.HasUID)       // needs FlagUIDGID, and a packet of a local socket
+	// HasUID needs FlagUIDGID, and a packet that has a local socket. At Output and Postrouting that is the sender's: a SYN-ACK,
+	// a reset and what leaves after the socket was closed have none. At Input it is the receiver's, where the kernel looked
+	// it up early: for connected sockets alone, never on lo, and not for a SYN.
+	HasUID         Fields = Fields(wire.HasUID)
 	HasGID         Fields = Fields(wire.HasGID)       // as HasUID
 	HasPriority    Fields = Fields(wire.HasPriority)  // absent when 0, and before Linux 5.18
 	HasCgroupClass Fields = Fields(wire.HasCgroup)    // a packet of a local socket; absent before Linux 6.3
@@ -42,7 +45,7 @@ type Packet struct {
 
 	Mark        uint32 // packet mark, as rules see it
 	Priority    uint32 // of the packet, as tc sees it
-	UID, GID    uint32 // of the local socket, as the initial user namespace numbers them; Has(HasUID), Has(HasGID)
+	UID, GID    uint32 // of the local socket, as the initial user namespace numbers them; see HasUID
 	CgroupClass uint32 // net_cls class of the local socket
 
 	In, Out         uint32 // interface indexes; 0 for none. Of a bridge, not of its port
@@ -75,8 +78,9 @@ func (p *Packet) Queue() *Queue { return p.queue }
 // Has reports whether the kernel sent all of f.
 func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
 
-// Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while
-// something on the host has asked for stamps (a capture, a socket with SO_TIMESTAMP); ok is false otherwise.
+// Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while a
+// program on the host, in whatever network namespace, has asked for stamps: a socket with SO_TIMESTAMP, as dumpcap (Wireshark)
+// has one, and tcpdump has not. ok is false otherwise.
 func (p *Packet) Time() (t time.Time, ok bool) {
 	if !p.Has(HasTime) {
 		return time.Time{}, false
@@ -104,9 +108,10 @@ func (p *Packet) Truncated() bool { return p.Length > len(p.Payload) }
 // It needs FlagGSO.
 func (p *Packet) GSO() bool { return p.skbInfo&wire.SKBGSO != 0 }
 
-// ChecksumPending reports whether the transport checksum in Payload is not filled in yet, because the packet has not
-// left this host or a device checked it. The packet is in order all the same. It needs FlagGSO: without it the kernel
-// fills the checksum in first.
+// ChecksumPending reports whether a checksum in Payload is not filled in yet, because the packet has not left this host or a
+// device checked it. The packet is in order all the same. It is the transport checksum, or, where the packet is a tunnel's,
+// that of the packet inside: the kernel does not say which, packet.PendingChecksum finds out. It needs FlagGSO: without it
+// the kernel fills the checksum in first.
 func (p *Packet) ChecksumPending() bool { return p.skbInfo&wire.SKBChecksumNotReady != 0 }
 
 // ChecksumUnverified reports whether neither a device nor the kernel has checked the transport checksum of a packet that
@@ -116,7 +121,7 @@ func (p *Packet) ChecksumUnverified() bool { return p.skbInfo&wire.SKBChecksumNo
 // Changes is what a verdict changes. What is not set stays.
 type Changes struct {
 	Mark, MarkMask         uint32 // the bits of the packet mark under MarkMask become those of Mark
-	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; needs FlagConntrack
+	ConnMark, ConnMarkMask uint32 // the same for the connection's mark; see Packet.SetConnMark
 
 	// The labels under ConnLabelsMask become those of ConnLabels; see Packet.SetConnLabels.
 	ConnLabels, ConnLabelsMask ConnLabels
@@ -126,8 +131,8 @@ type Changes struct {
 	// when the call returns.
 	Payload []byte
 
-	// Raw sends Payload as it is: no checksum is touched and nothing is compared, not even with a truncated packet. The
-	// network stack drops what it finds wrong without a word.
+	// Raw sends Payload as it is: no checksum is touched, not even one that is pending (Packet.ChecksumPending), and
+	// nothing is compared, not even with a truncated packet. The network stack drops what it finds wrong without a word.
 	Raw bool
 
 	// More says that another answer follows at once, so that this one may wait for it, at most a millisecond: a program
@@ -146,11 +151,16 @@ func (p *Packet) SetMark(mark, mask uint32) {
 	p.changes.MarkMask |= mask
 }
 
-// SetConnMark sets the bits of the connection mark under mask when the handler returns a verdict. It needs
-// FlagConntrack. Requires at least Linux 3.6.
-func (p *Packet) SetConnMark(mark, mask uint32) {
+// SetConnMark sets the bits of the connection mark under mask when the handler returns a verdict. It needs FlagConntrack, and
+// fails with ErrNoConntrack where the packet came without its connection, because the kernel would ignore the mark.
+// Requires at least Linux 3.6.
+func (p *Packet) SetConnMark(mark, mask uint32) error {
+	if p.facts.bits&isTracked == 0 {
+		return p.refuse("set connection mark", ErrNoConntrack)
+	}
 	p.changes.ConnMark = p.changes.ConnMark&^mask | mark&mask
 	p.changes.ConnMarkMask |= mask
+	return nil
 }
 
 // SetPayload replaces the packet, from its network header on, when the handler returns a verdict. Payload edited in
@@ -158,20 +168,26 @@ func (p *Packet) SetConnMark(mark, mask uint32) {
 // so b may be reused at once.
 //
 // The checksums of IP, TCP, UDP and ICMP are made true, except the transport's in a fragment, which nobody can compute.
-// The length fields must agree with len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrTooLong, and lengths
-// that disagree.
+// What b carries in a tunnel is payload, but for a checksum there that the kernel had left to the hardware
+// (ChecksumPending): it is filled in, because the kernel no longer does so for a packet that was replaced. A program that
+// puts such a packet into a tunnel itself completes it first, by packet.UpdateChecksums. The length fields must agree with
+// len(b). Refused with nothing changed: ErrTruncated, ErrGSO, ErrChecksumInside, ErrTooLong, and lengths that disagree.
+//
+// New addresses take effect where routing is still to come: at Prerouting, and at Output, where the kernel routes a packet with
+// another address or mark again, except after Stop. At Forward and Postrouting the packet goes where it was going. At Input it
+// stays here, and one that the kernel has found a connected socket for early goes to that socket, also with another port.
 func (p *Packet) SetPayload(b []byte) error {
 	if err := judgePayload(b, p.facts, false, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
 	}
 	b = p.place(b)
-	trueChecksums(b)
+	trueChecksums(b, p.facts)
 	p.changes.Payload, p.changes.Raw = b, false
 	return nil
 }
 
-// SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true, no length compared, and a
-// truncated packet may be replaced by a whole one.
+// SetRawPayload is SetPayload with the bytes sent as they are: no checksum is made true or filled in, no length compared,
+// and a truncated packet may be replaced by a whole one.
 func (p *Packet) SetRawPayload(b []byte) error {
 	if err := judgePayload(b, p.facts, true, p.queue.sender.maxPayload()); err != nil {
 		return p.refuse("set payload", err)
@@ -257,8 +273,14 @@ func (p *Packet) fill(q *Queue, w *wire.Packet, seq uint64, slot []byte) facts {
 	if p.Family == Bridge {
 		bits |= isBridge
 	}
-	if p.ct != nil && wire.HasLabels(p.ct) {
-		bits |= hasLabelRoom
+	if p.ct != nil {
+		bits |= isTracked
+		if wire.HasLabels(p.ct) {
+			bits |= hasLabelRoom
+		}
+	}
+	if p.ChecksumPending() && bits&(isTruncated|isGSO) == 0 && len(p.Payload) > 0 && pendingInside(p.Payload) {
+		bits |= isPendingInside
 	}
 	f := facts{w.Mark, bits, q.received}
 	p.facts = f
@@ -283,14 +305,39 @@ func judgePayload(b []byte, f facts, raw bool, limit int) error {
 	case f.bits&isBridge != 0 && !looksLikeIP(b):
 		return nil // a bridge carries other protocols too
 	}
-	return packet.CheckLengths(b)
+	if err := packet.CheckLengths(b); err != nil {
+		return err
+	}
+	if f.bits&isPendingInside != 0 {
+		if _, err := packet.PendingChecksum(b); err != nil {
+			return fmt.Errorf("%w: complete it (packet.UpdateChecksums on the packet inside, then on the whole) and send the whole by "+
+				"SetRawPayload, or open the queue without FlagGSO: %w", ErrChecksumInside, err)
+		}
+	}
+	return nil
 }
 
 // trueChecksums makes the checksums of a packet true that judgePayload has let pass.
-func trueChecksums(b []byte) {
-	if looksLikeIP(b) {
-		packet.UpdateChecksums(b) // fails only for lengths that CheckLengths refuses
+func trueChecksums(b []byte, f facts) {
+	if !looksLikeIP(b) {
+		return
 	}
+	if f.bits&isPendingInside != 0 {
+		packet.CompleteChecksum(b) // fails only where PendingChecksum does
+	}
+	packet.UpdateChecksums(b) // fails only for lengths that CheckLengths refuses
+}
+
+// pendingInside reports whether the checksum that the kernel has left to the hardware is not that of the packet b itself, but
+// of one that it carries. The kernel forgets that it is missing when it takes a replacement. It must be found out before the
+// program has changed anything: later the packet's own checksum does not show any more whether it was the one.
+func pendingInside(b []byte) bool {
+	switch {
+	case len(b) > 9 && b[0]>>4 == 4 && b[9] == byte(packet.TCP), len(b) > 6 && b[0]>>4 == 6 && b[6] == byte(packet.TCP):
+		return false // most of all; TCP carries no packets
+	}
+	within, err := packet.PendingChecksum(b)
+	return within != 0 || err != nil
 }
 
 func looksLikeIP(b []byte) bool { return b[0]>>4 == 4 || b[0]>>4 == 6 }

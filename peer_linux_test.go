@@ -46,6 +46,9 @@ type peer struct {
 	file *os.File
 	rest []byte // of the datagram that is being looked at
 	buf  []byte
+
+	configs map[uint32]string // bodies of the configurations that came
+	acked   string            // that of the last one acknowledged
 }
 
 // opening starts to open a queue whose kernel the test plays.
@@ -55,7 +58,7 @@ func opening(t *testing.T, c ipq.Config) (p *peer, opened func() (*ipq.Queue, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &peer{t: t, file: os.NewFile(uintptr(fds[0]), "peer"), buf: make([]byte, 1<<18)}
+	p = &peer{t: t, file: os.NewFile(uintptr(fds[0]), "peer"), buf: make([]byte, 1<<18), configs: make(map[uint32]string)}
 	t.Cleanup(func() { p.file.Close() })
 	c.File = os.NewFile(uintptr(fds[1]), "queue")
 	type result struct {
@@ -88,8 +91,23 @@ func newPeer(t *testing.T, c ipq.Config) (*peer, *ipq.Queue) {
 	return p, q
 }
 
-// message is the next message from the queue; ok is false when it has closed.
+// message is the next message from the queue; ok is false when it has closed. A configuration that was acknowledged, but so late
+// that it has been sent again, does not come twice.
 func (p *peer) message() (h wire.Header, body []byte, ok bool) {
+	p.t.Helper()
+	for {
+		if h, body, ok = p.any(); !ok || h.Type != wire.TypeConfig {
+			return h, body, ok
+		}
+		if p.acked != string(body) {
+			p.configs[h.Seq] = string(body)
+			return h, body, ok
+		}
+	}
+}
+
+// any is the next message, whatever it is.
+func (p *peer) any() (h wire.Header, body []byte, ok bool) {
 	p.t.Helper()
 	for len(p.rest) == 0 {
 		p.file.SetReadDeadline(time.Now().Add(patience))
@@ -159,7 +177,10 @@ func (p *peer) send(datagram []byte) {
 	}
 }
 
-func (p *peer) ack(h wire.Header) { p.send(wire.AppendError(nil, wire.Error{Request: h})) }
+func (p *peer) ack(h wire.Header) {
+	p.acked = p.configs[h.Seq]
+	p.send(wire.AppendError(nil, wire.Error{Request: h}))
+}
 
 func (p *peer) packet(id uint32, payload string) {
 	p.t.Helper()

@@ -22,15 +22,17 @@ type Queue struct {
 	recvBuffer int
 
 	conn       *nlsock.Conn
-	adopted    bool     // the socket is Config.File's
-	table      *os.File // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	adopted    bool        // the socket is Config.File's
+	table      *os.File    // /proc/…/nfnetlink_queue of the queue's namespace; nil where it cannot be read
+	netns      os.FileInfo // of Config.Netns, as it was entered; nil for the caller's, and where /proc does not show it
 	outbox     *outbox
 	sender     sender
-	flushError atomic.Pointer[error] // of flushBeside
+	flushError atomic.Pointer[error] // see keepError
 	guard      guard
 
 	closed   atomic.Bool
 	ended    chan struct{} // closed when closed is set
+	freed    chan struct{} // closed when Close has done its work
 	draining atomic.Bool
 	serving  atomic.Bool
 
@@ -111,7 +113,10 @@ func (q *Queue) dial() error {
 	}
 	var err error
 	if q.cfg.Netns != "" {
-		err = nlsock.InNetns(q.cfg.Netns, here)
+		err = nlsock.InNetns(q.cfg.Netns, func() error {
+			q.netns, _ = os.Stat("/proc/thread-self/ns/net")
+			return here()
+		})
 	} else {
 		err = here()
 	}
@@ -134,7 +139,7 @@ func (q *Queue) setUp() (err error) {
 	}
 	q.sender = sender{conn: q.conn, queue: q.cfg.Queue, maxSend: min(maxSend, sendBuffer)}
 	q.outbox = newOutbox()
-	q.ended = make(chan struct{})
+	q.ended, q.freed = make(chan struct{}), make(chan struct{})
 	q.requests.init()
 	if err := q.guard.init(q); err != nil {
 		return err
@@ -173,7 +178,8 @@ func (q *Queue) InterfaceName(index uint32) string { return q.conn.InterfaceName
 // It does not wait for the kernel. What the kernel refuses later is told to Config.OnVerdictError. The answer is sent at
 // once, or with the others of the batch that is being worked on, within a millisecond.
 //
-// Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload.
+// Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload,
+// SetConnMark and SetConnLabels.
 // ErrAnswered for a packet that was answered before, by the program or by Config.Default; os.ErrClosed after Close.
 func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 	switch len(changes) {
@@ -190,13 +196,16 @@ func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 }
 
 // Close unbinds the queue and closes the socket, at once: answers already given are sent first, and what is still
-// waiting is dropped by the kernel. A waiting Recv or Serve returns os.ErrClosed. It never waits for a reader, and may be
-// called more than once. To lose nothing, remove the rule that feeds the queue and Drain it. A socket that came by
+// waiting is dropped by the kernel. A waiting Recv or Serve returns os.ErrClosed. When Close returns, the queue is free to be
+// opened again. It never waits for a handler, and may be called more than once and by several goroutines: each call returns
+// when the first has done the work. To lose nothing, remove the rule that feeds the queue and Drain it. A socket that came by
 // Config.File is closed and not unbound: while another process has it open, packets wait for that process.
 func (q *Queue) Close() error {
 	if q.closed.Swap(true) {
+		<-q.freed // what is done until then calls nothing of the program's
 		return nil
 	}
+	defer close(q.freed)
 	close(q.ended)
 	q.guard.stop()
 	q.conn.SetWriteDeadline(time.Now().Add(closePatience))
@@ -210,11 +219,16 @@ func (q *Queue) Close() error {
 	}
 	closeErr := q.conn.Close()
 	q.sender.mu.Unlock()
+	// The descriptor goes when the last call on it returns. A reader has been woken, and runs nothing of the program's under
+	// the lock.
+	q.readMu.Lock()
+	q.stash = nil
+	q.readMu.Unlock()
 	if q.table != nil {
 		q.table.Close()
 	}
 	q.requests.fail(os.ErrClosed)
-	for _, err := range []error{flushErr, sendErr, closeErr} {
+	for _, err := range []error{q.keptError(), flushErr, sendErr, closeErr} {
 		if err != nil && !errors.Is(err, os.ErrClosed) && !gone(err) {
 			return q.opError("close", err)
 		}
@@ -244,6 +258,7 @@ type deadline struct {
 	sync.Mutex
 	program time.Time // of SetReadDeadline
 	woken   bool      // Serve's context has ended, or Drain wants to read
+	failed  bool      // answers could not be sent beside the receive loop, which is to return the error
 	reader  time.Time // of a SetMode or Drain that reads itself, and minds nothing else
 }
 
@@ -260,7 +275,7 @@ func (q *Queue) setDeadline(change func(d *deadline)) error {
 	switch {
 	case !d.reader.IsZero():
 		at = d.reader
-	case d.woken:
+	case d.woken, d.failed:
 		at = past
 	}
 	return q.conn.SetReadDeadline(at)

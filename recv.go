@@ -56,8 +56,8 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 	held := q.settle()
 	passed := r != nil && r.saturated(b.full(), b.n, q.received) && r.pass()
 	b.n = 0 // also when what follows fails: what was in b is answered or held
-	if err := q.flushError.Swap(nil); err != nil {
-		return *err
+	if err := q.keptError(); err != nil {
+		return err
 	}
 	if !passed {
 		if err := q.flush(); err != nil {
@@ -74,6 +74,9 @@ func (q *Queue) recv(b *Batch, r *relay) error {
 			q.overrun(0)
 			continue
 		case err != nil:
+			if kept := q.keptError(); kept != nil {
+				return kept // the wait was ended for it
+			}
 			return err
 		}
 		q.received = sinceEpoch()

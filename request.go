@@ -3,6 +3,7 @@ package ipq
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -28,21 +29,23 @@ func (r *requests) next() uint32 {
 	return r.seq
 }
 
-func (r *requests) register() (seq uint32, done chan error) {
-	seq, done = r.next(), make(chan error, 1)
+// register returns the number of a message whose acknowledgement is to go to done, which has room for it.
+func (r *requests) register(done chan error) (seq uint32) {
+	seq = r.next()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		done <- r.err
 	}
 	r.waiting[seq] = done
-	return seq, done
+	return seq
 }
 
-func (r *requests) forget(seq uint32) {
+// forget takes out the messages whose acknowledgement was to go to done.
+func (r *requests) forget(done chan error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.waiting, seq)
+	maps.DeleteFunc(r.waiting, func(_ uint32, d chan error) bool { return d == done })
 }
 
 // answered hands an acknowledgement to whom it is for. It reports false if nobody waits for it any more.
@@ -73,15 +76,25 @@ const (
 	ackTries = 8
 )
 
+// errNoAck: the acknowledgement did not come.
+var errNoAck = errors.New("no acknowledgement")
+
 // request sends c and waits for its acknowledgement, which comes through the receive loop if one runs and is read here
 // if none does. Under a flood the kernel may have had no room for it in the socket's buffer: c is then sent again, which
-// does no harm.
+// does no harm. The acknowledgement of an earlier message, from an end that is slow, is as good.
 func (q *Queue) request(c wire.Config) error {
-	for range ackTries {
-		seq, done := q.requests.register()
-		err := q.requestOnce(c, seq, done)
-		q.requests.forget(seq)
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+	done := make(chan error, ackTries+1) // and one that fail puts in
+	defer q.requests.forget(done)
+	for try := range ackTries {
+		err := q.requestOnce(c, q.requests.register(done), done)
+		if errors.Is(err, errNoAck) && q.reading.Load() {
+			// The receive loop may have taken it, and not come to deliver it yet.
+			select {
+			case err = <-done:
+			case <-time.After(time.Millisecond << try):
+			}
+		}
+		if !errors.Is(err, errNoAck) {
 			return err
 		}
 	}
@@ -107,7 +120,7 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 			return err
 		case <-time.After(time.Millisecond):
 			if time.Now().After(end) {
-				return os.ErrDeadlineExceeded
+				return errNoAck
 			}
 		}
 	}
@@ -115,8 +128,15 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 
 // readAck receives until the acknowledgement is there, and keeps what else comes for the receive loop. readMu must be
 // held.
+//
+// The kernel acknowledges within the send, so one that is not there when the socket is empty was lost, and it would be
+// wrong to wait for it: what is received meanwhile gets no verdict. The other end of a socketpair takes its time.
 func (q *Queue) readAck(done chan error, end time.Time) error {
 	ring := nlsock.NewRing(batchMin, q.slotSize)
+	recv := q.conn.TryRecv
+	if !q.conn.Netlink() {
+		recv = q.conn.Recv
+	}
 	q.setDeadline(func(d *deadline) { d.reader = end })
 	defer q.setDeadline(func(d *deadline) { d.reader = time.Time{} })
 	for {
@@ -125,17 +145,17 @@ func (q *Queue) readAck(done chan error, end time.Time) error {
 			return err
 		default:
 		}
-		n, err := q.conn.Recv(ring)
+		n, err := recv(ring)
 		switch {
 		case errors.Is(err, nlsock.ENOBUFS):
 			q.tally.overruns.Add(1)
 			continue
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err == nil && n == 0, errors.Is(err, os.ErrDeadlineExceeded):
 			select {
 			case err := <-done: // the receive loop had taken it before the wait here began
 				return err
 			default:
-				return err
+				return errNoAck
 			}
 		case err != nil:
 			return err

@@ -78,6 +78,14 @@ func TestAcknowledgementLost(t *testing.T) {
 	if err := soon(t, done, "SetMode"); !errors.Is(err, syscall.EPERM) {
 		t.Errorf("SetMode: %v", err)
 	}
+	// One that is late, and not lost, is as good as that of the message that was sent again, and comes before it.
+	go func() { done <- q.SetMode(ipq.ModeMeta, 0) }()
+	h, _ = p.config()
+	p.config()
+	p.ack(h)
+	if err := soon(t, done, "SetMode"); err != nil {
+		t.Errorf("SetMode, acknowledged late: %v", err)
+	}
 }
 
 // What Open does with each refusal, and with an end that hangs up or says nothing of use.

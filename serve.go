@@ -42,6 +42,9 @@ func (q *Queue) Serve(ctx context.Context, h Handler) error {
 	}
 	switch {
 	case ctx.Err() != nil:
+		if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errPeerGone) {
+			q.keepError(err)
+		}
 		return ctx.Err()
 	case q.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded):
 		return q.opError("serve", ErrDrained)
@@ -76,9 +79,7 @@ func (q *Queue) serve(h Handler, stopping *atomic.Bool) (err error) {
 	next := 0 // of b's packets, the first that h has not seen
 	defer func() {
 		q.abandon(b, next)
-		if flushErr := q.flush(); err == nil {
-			err = flushErr
-		}
+		q.keepError(q.flush())
 	}()
 	for {
 		next = 0

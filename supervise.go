@@ -3,6 +3,7 @@ package ipq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -23,28 +24,40 @@ const (
 // What the queue held meanwhile, the kernel has dropped. told may be nil. A queue that the program closes or drains is
 // opened again too: end ctx to stop.
 //
-// It returns ctx's error, or one that trying again cannot mend: os.ErrPermission, errors.ErrUnsupported, a bad field of c.
-// Config.File is refused, because it cannot be opened again. Handlers keep their queue by Packet.Queue.
+// With Config.Netns it looks at the path as often. When it names another namespace, as after the restart of a container, told
+// is called with ErrNetnsReplaced and the queue is opened there: no packet would ever come from the old one, which the queue's
+// own socket keeps alive. While the path is missing, the queue goes on where it is, because the namespace may be in use all
+// the same; told is called once, with the error of the look (os.ErrNotExist). Once the queue has been open, a path that is
+// missing is waited for.
+//
+// It returns ctx's error, or one that trying again cannot mend: os.ErrPermission, errors.ErrUnsupported, a bad field of c, and
+// a Config.Netns that is missing from the start. Config.File is refused, because it cannot be opened again. Handlers keep their
+// queue by Packet.Queue.
 func Supervise(ctx context.Context, c Config, h Handler, told func(error)) error {
 	if c.File != nil {
 		c.File.Close()
 		return &OpError{Op: "supervise", Queue: c.Queue, Err: errors.New("Config.File cannot be opened again: leave it nil")}
 	}
-	pause := time.Duration(0)
+	if err := c.check(); err != nil {
+		return &OpError{Op: "open", Queue: c.Queue, Err: err}
+	}
+	if told == nil {
+		told = func(error) {}
+	}
+	pause, lived := time.Duration(0), false
 	for {
 		began := time.Now()
-		opened, err := superviseOnce(ctx, c, h)
+		opened, err := superviseOnce(ctx, c, h, told)
+		lived = lived || opened
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !opened && !errors.Is(err, ErrQueueBusy) && hopeless(err):
+		case !opened && hopeless(err, lived):
 			return err
 		case opened && time.Since(began) > aliveEvery:
 			pause = 0
 		}
-		if told != nil {
-			told(err)
-		}
+		told(err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -54,22 +67,31 @@ func Supervise(ctx context.Context, c Config, h Handler, told func(error)) error
 	}
 }
 
-// hopeless reports whether an error of Open would be the same again.
-func hopeless(err error) bool {
-	var errno interface{ Temporary() bool }
-	return errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrNotExist) || !errors.As(err, &errno)
+// hopeless reports whether an error of Open would be the same again. lived says that the queue has been open before.
+func hopeless(err error, lived bool) bool {
+	switch {
+	case errors.Is(err, ErrQueueBusy): // which may be a lack of permission as well
+		return false
+	case errors.Is(err, os.ErrNotExist): // the namespace
+		return !lived
+	}
+	return errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // superviseOnce is one life of the queue. opened says that it had one.
-func superviseOnce(ctx context.Context, c Config, h Handler) (opened bool, err error) {
+func superviseOnce(ctx context.Context, c Config, h Handler, told func(error)) (opened bool, err error) {
 	q, err := Open(c)
 	if err != nil {
 		return false, err
 	}
 	defer q.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go q.watch(ctx, cancel)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		q.watch(ctx, cancel, told)
+	}()
+	defer func() { cancel(nil); <-watched }() // so that told is not called later, nor twice at the same time
 	err = q.Serve(ctx, h)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -77,19 +99,66 @@ func superviseOnce(ctx context.Context, c Config, h Handler) (opened bool, err e
 	return true, err
 }
 
-// watch ends ctx when the kernel says that the queue is not ours.
-func (q *Queue) watch(ctx context.Context, end context.CancelCauseFunc) {
-	for tick := time.NewTicker(aliveEvery); ; {
+// watch ends ctx when the kernel says that the queue is not ours, or when its namespace was replaced.
+func (q *Queue) watch(ctx context.Context, end context.CancelCauseFunc, told func(error)) {
+	place := place{path: q.cfg.Netns, opened: q.netns}
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
 		case <-tick.C:
+		}
+		switch replaced, err := place.look(); {
+		case replaced:
+			end(q.opError("serve", err))
+			return
+		case err != nil:
+			told(q.opError("serve", err))
 		}
 		// It changes nothing, but is refused for a queue that is not bound, or not ours.
 		err := q.request(wire.Config{Queue: q.cfg.Queue, Mask: uint32(FlagFailOpen), Flags: uint32(q.flags & FlagFailOpen)})
 		if errors.Is(err, nlsock.ENODEV) || errors.Is(err, nlsock.EPERM) {
 			end(q.opError("serve", ErrNotOwner))
+			return
 		}
 	}
+}
+
+// place is what is known of the path of a network namespace.
+type place struct {
+	path    string
+	opened  os.FileInfo // the namespace that was opened
+	other   os.FileInfo // what was there at the last look, if it is another
+	missing bool        // nothing was there at the last look
+}
+
+// look reports whether the path names another namespace now. An error alone says, once, that nothing can be seen there.
+//
+// Whoever makes a namespace's file ("ip netns add") makes an empty one first and mounts the namespace over it, so what is there
+// counts when it has been seen twice.
+func (p *place) look() (replaced bool, err error) {
+	if p.path == "" || p.opened == nil {
+		return false, nil
+	}
+	now, err := os.Stat(p.path)
+	if err != nil {
+		first := !p.missing
+		p.missing, p.other = true, nil
+		if !first {
+			return false, nil
+		}
+		return false, fmt.Errorf("the queue goes on in the network namespace that was opened: %w", err)
+	}
+	p.missing = false
+	switch {
+	case os.SameFile(now, p.opened):
+		p.other = nil
+	case p.other != nil && os.SameFile(now, p.other):
+		return true, fmt.Errorf("%w: %s", ErrNetnsReplaced, p.path)
+	default:
+		p.other = now
+	}
+	return false, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,5 +132,136 @@ func TestSuperviseGivesUp(t *testing.T) {
 		if !errors.As(err, &op) {
 			t.Errorf("%v", fmt.Errorf("Supervise: %w", err))
 		}
+	}
+}
+
+// Supervise goes along when another namespace appears under the path, and waits when there is none.
+func TestSuperviseFollowsNamespace(t *testing.T) {
+	net := sandbox.Setup(t, 2)
+	var files [2]*os.File
+	for i, host := range net.Hosts {
+		if err := host.Do(func() (err error) {
+			files[i], err = os.Open("/proc/thread-self/ns/net")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer files[i].Close()
+		table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 900}, Netns: ipq.NetnsOfFile(files[i]),
+			Chains: []rules.Chain{chain(rules.Input, pings)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer table.Remove(context.Background())
+	}
+	path := filepath.Join(t.TempDir(), "netns")
+	name := func(i int) {
+		t.Helper()
+		if err := os.Symlink(ipq.NetnsOfFile(files[i]), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, done := make(chan error, 100), make(chan error, 1)
+	go func() {
+		done <- ipq.Supervise(ctx, ipq.Config{Queue: 900, Netns: path}, func(*ipq.Packet) ipq.Verdict { return ipq.Accept }, func(err error) { told <- err })
+	}()
+	answered := func(i int, what string) {
+		t.Helper()
+		for range 100 {
+			if do(t, sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[i]}) {
+				return
+			}
+		}
+		t.Errorf("no packet passes %s", what)
+	}
+	answered(0, "in the first namespace")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, told, "Supervise to notice that the path is missing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("told %v", err)
+	}
+	answered(0, "while the path is missing")
+	// What becomes the file of a namespace may be an empty one first.
+	if err := os.WriteFile(path, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	name(1)
+	for {
+		err := soon(t, told, "Supervise to notice that the namespace is another")
+		if errors.Is(err, ipq.ErrNetnsReplaced) {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("told %v, which does not name the path", err)
+			}
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) { // once more if it looked while the file was away again
+			t.Errorf("told %v", err)
+		}
+	}
+	answered(1, "in the second namespace")
+	cancel()
+	if err := soon(t, done, "Supervise to end"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Supervise: %v", err)
+	}
+}
+
+// The namespace may be away just when the queue has to be opened again.
+func TestSuperviseWaitsForNamespace(t *testing.T) {
+	net := sandbox.Setup(t, 1)
+	path := filepath.Join(t.TempDir(), "netns")
+	var file *os.File
+	if err := net.Hosts[0].Do(func() (err error) {
+		file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := os.Symlink(ipq.NetnsOfFile(file), path); err != nil {
+		t.Fatal(err)
+	}
+	table, err := rules.Install(rules.Plan{Target: rules.Target{Queue: 900}, Netns: path, Chains: []rules.Chain{chain(rules.Input, pings)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Remove(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, done, handled := make(chan error, 1000), make(chan error, 1), 0
+	go func() {
+		done <- ipq.Supervise(ctx, ipq.Config{Queue: 900, Netns: path}, func(p *ipq.Packet) ipq.Verdict {
+			if handled++; handled == 1 {
+				os.Remove(path)
+				p.Queue().Close()
+			}
+			return ipq.Accept
+		}, func(err error) {
+			if errors.Is(err, os.ErrNotExist) {
+				os.Symlink(ipq.NetnsOfFile(file), path)
+			}
+			told <- err
+		})
+	}()
+	ping := sandbox.Exchange{Protocol: sandbox.ICMP, From: net.Router, To: net.Hosts[0]}
+	for end := time.Now().Add(patience); !do(t, ping); {
+		if time.Now().After(end) {
+			t.Fatal("no packet passes")
+		}
+	}
+	cancel()
+	soon(t, done, "Supervise to end")
+	missing := false
+	for len(told) > 0 {
+		missing = errors.Is(<-told, os.ErrNotExist) || missing
+	}
+	if !missing {
+		t.Error("the path was never missing: nothing was tried")
 	}
 }

@@ -30,8 +30,15 @@ const (
 	// addresses or its mark were changed.
 	Stop
 
-	// Hold leaves the packet in the queue. It must be answered later with Queue.SetVerdict, which is told what to change:
+	// Hold leaves the packet in the queue. It must be answered later with Queue.SetVerdict, which takes what is to change:
 	// what was set on the Packet is forgotten. See Config.MaxHeld.
+	//
+	// Without FlagGSO the kernel cuts a train of UDP datagrams (UDP_SEGMENT, as QUIC sends, or UDP GRO) before it queues it.
+	// If the train begins a tracked connection, the first segment that comes back confirms the connection, and the kernel
+	// drops each other one that comes back later with its own view of it. All arrive if they are answered in order. All but
+	// one are lost if the first is held, dropped or requeued, if they are answered in another order, or if they are queued at
+	// two hooks behind conntrack, even with Accept. No error and no counter shows it. Answer the first segment at once and the
+	// others in order, set FlagGSO, or queue before conntrack (priority -300).
 	Hold
 
 	requeue
@@ -39,7 +46,8 @@ const (
 
 const bypassBit = 1 << 8
 
-// Requeue sends the packet to queue n, whose listener sees it next. It is dropped where nobody listens.
+// Requeue sends the packet to queue n, whose listener sees it next. It is dropped where nobody listens. Of a train of UDP
+// datagrams that begins a tracked connection, segments are lost: see Hold.
 func Requeue(n uint16) Verdict { return requeue | Verdict(n)<<16 }
 
 // RequeueBypass sends the packet to queue n, and lets it go on as Accept does where nobody listens.

@@ -180,7 +180,7 @@ func TestHoldTimeout(t *testing.T) {
 			err error
 		}
 		told := make(chan late, 10)
-		q := w.open(t, ipq.Config{HoldTimeout: 50 * time.Millisecond, OnDefault: func(id ipq.ID, err error) { told <- late{id, err} }})
+		q := w.open(t, ipq.Config{HoldTimeout: time.Second, OnDefault: func(id ipq.ID, err error) { told <- late{id, err} }})
 		ids := hold(t, q)
 		answered, forgotten := w.send(t, "answered", 0), w.send(t, "forgotten", 0)
 		first, second := soon(t, ids, "the handler"), soon(t, ids, "the handler")

@@ -40,8 +40,9 @@ type Packet struct {
 	// which Inject does not do for the test.
 	GSO bool
 
-	// ChecksumPending says that the transport checksum is not filled in. Without FlagGSO a kernel fills it in first;
-	// here the payload stays as it is and only the note is left out.
+	// ChecksumPending says that a checksum in Payload is not filled in: the transport's, which then is the sum of the
+	// pseudo-header, as a kernel leaves it, or that of a packet that Payload carries in a tunnel. Without FlagGSO a kernel
+	// fills it in first; here the payload stays as it is and only the note is left out.
 	ChecksumPending bool
 
 	// Overrun says that the packet finds the buffer of the program's socket full: it takes an id, is dropped (or passed:

@@ -122,13 +122,15 @@ func describe(p *ipq.Packet) string {
 	return strings.Join(s, " ")
 }
 
-// A verdict changes the connection mark under its mask, where there is a connection and the kernel can.
+// A verdict changes the connection mark under its mask, where there is a connection and the kernel can. Otherwise it is refused:
+// the kernel would ignore it.
 func TestConnMark(t *testing.T) {
 	for _, test := range []struct {
 		lacks     ipq.Flags
 		conntrack *ipq.Conntrack
 		want      uint32
-	}{{0, &connection, 0xf05a}, {0, nil, 0}, {ipq.FlagConntrack, &connection, 0xf0f0}} {
+		err       error
+	}{{0, &connection, 0xf05a, nil}, {0, nil, 0, ipq.ErrNoConntrack}, {ipq.FlagConntrack, &connection, 0xf0f0, ipq.ErrNoConntrack}} {
 		k, q := fake(t, ipq.Config{Flags: ipq.FlagConntrack}, ipqtest.Config{Lacks: test.lacks})
 		for _, late := range []bool{false, true} {
 			e := k.Inject(ipqtest.Packet{Conntrack: test.conntrack, Mark: 5})
@@ -136,12 +138,16 @@ func TestConnMark(t *testing.T) {
 			var err error
 			if late {
 				err = q.SetVerdict(p.ID, ipq.Accept, ipq.Changes{ConnMark: 0x5a, ConnMarkMask: 0xff})
-			} else {
-				p.SetConnMark(0xffffff5a, 0xff)
+			} else if err = p.SetConnMark(0xffffff5a, 0xff); err == nil {
 				err = p.SetVerdict(ipq.Accept)
 			}
+			if !errors.Is(err, test.err) {
+				t.Fatalf("lacking %q, connection %v, late %v: %v, want %v", test.lacks, test.conntrack != nil, late, err, test.err)
+			}
 			if err != nil {
-				t.Fatal(err)
+				if err := p.SetVerdict(ipq.Accept); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if r := e.Result(); r.ConnMark != test.want || r.Mark != 5 {
 				t.Errorf("lacking %q, connection %v: connection mark %#x, mark %d, want %#x and 5", test.lacks, test.conntrack != nil, r.ConnMark, r.Mark, test.want)

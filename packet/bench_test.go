@@ -13,12 +13,21 @@ func TestAllocations(t *testing.T) {
 	var h packet.Headers
 	room := make([]byte, 4096)
 	data := make([]byte, 1000)
+	pending, unknown := complete(tunnels["geneve ip"](leave(inners()["udp4"]))), complete(ip4(50, data))
 	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	for name, f := range map[string]func(){
 		"UpdateChecksums": func() {
 			for _, n := range []string{"udp4", "tcp6", "chain6", "sctp4", "icmp6", "udplite4"} {
 				if packet.UpdateChecksums(all[n]) != nil {
 					t.Fatal(n)
+				}
+			}
+		},
+		"CompleteChecksum": func() {
+			for _, b := range [][]byte{room[:copy(room, pending)], unknown} {
+				within, err := packet.PendingChecksum(b)
+				if again := packet.CompleteChecksum(b); (within == 36) != (err == nil) || again != err {
+					t.Fatal(within, err, again)
 				}
 			}
 		},

@@ -26,6 +26,10 @@
 // checksum was pending as soon as a changed payload is returned. Call UpdateChecksums once on such a packet, before the
 // edits or after them: either way the result is true. The ipq package does so for every payload that it sends.
 //
+// In a tunnel (VXLAN, Geneve, GRE, IPIP, 6in4) the pending checksum is as a rule that of the packet inside, and the kernel has
+// computed the tunnel's own, if it has one, for the complete packet. PendingChecksum says where it is, CompleteChecksum fills
+// it in; the ipq package does this too.
+//
 // # Fragments
 //
 // Nothing is reassembled and nothing is guessed. The first fragment (offset 0) gives its transport header as far as it is
@@ -42,6 +46,6 @@
 //
 // IPv4 with options, IPv6 with the extension headers that the Linux kernel walks (hop-by-hop, routing, destination options,
 // fragment, authentication); TCP, UDP, UDP-Lite, ICMP, ICMPv6, IGMP and SCTP. Checksums of other protocols are left as they
-// are. A tunnelled packet is payload. An edit of an authenticated packet (AH) breaks its integrity check, which
+// are. A tunnelled packet is payload, but for CompleteChecksum. An edit of an authenticated packet (AH) breaks its integrity check, which
 // only the holder of the key can mend.
 package packet

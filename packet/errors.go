@@ -14,6 +14,8 @@ var (
 	ErrFragment = errors.New("packet: a fragment")
 	// ErrTooLong: the result would not fit an IP length field.
 	ErrTooLong = errors.New("packet: too long")
+	// ErrTunnel: the packet carries others, in a way that this package cannot read.
+	ErrTunnel = errors.New("packet: what it carries cannot be read")
 	// ErrAbsent: the packet has no such field, for example no ports.
 	ErrAbsent = errors.New("packet: no such field")
 )

@@ -58,9 +58,12 @@ func CheckLengths(b []byte) error {
 	return nil
 }
 
+// isWhole reports whether the IP headers, and the bytes that they promise, are all there.
+func (l *layout) isWhole() bool { return l.faults == 0 && !l.unstated && !l.cutOff }
+
 // whole returns why the IP headers of b, or the bytes that they promise, are not all there.
 func (l *layout) whole(b []byte) error {
-	if l.faults == 0 && !l.unstated && !l.cutOff {
+	if l.isWhole() {
 		return nil
 	}
 	switch {

@@ -20,7 +20,7 @@ type event struct {
 	Mark     uint32 // of the packet, as it goes on
 	Length   int    // of the whole packet, bytes
 	Payload  []byte // from the IP header on; less than Length after a copy range
-	Pending  bool   // the transport checksum is not filled in yet
+	Pending  bool   // a checksum is not filled in yet: the transport's, or of a packet inside
 	Verdict  ipq.Verdict
 	Modified bool // the verdict carries a new payload
 }

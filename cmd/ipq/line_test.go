@@ -179,10 +179,27 @@ func TestLineFrame(t *testing.T) {
 				"    10.7.0.1.40000 > 10.7.0.2.55: [udp sum ok] UDP, length 34  accept mark 0x5 hook output id 7\n"},
 		{"checksum not filled in", func(e *event, l *lines) {
 			l.Verbose, e.Pending, e.Payload = true, true, bytes.Clone(e.Payload)
-			e.Payload[26] ^= 1
+			copy(e.Payload[26:], []byte{0x14, 0x4c}) // the sum of the pseudo-header
 		},
 			"12:00:01.123456 q60000 out lo IP (tos 0x0, ttl 64, id 4660, offset 0, flags [none], proto UDP (17), length 62)\n" +
 				"    10.7.0.1.40000 > 10.7.0.2.55: [udp cksum not filled in yet] UDP, length 34  accept mark 0x5 hook output id 7\n"},
+		{"checksum not filled in, inside of a tunnel", func(e *event, l *lines) {
+			inner := m.ip(4, 17, m.udp(1, 2, nil))
+			copy(inner[26:], []byte{0x14, 0x2a})
+			tunnel := m.udp(40000, 5555, append([]byte(nil), inner...)) // FOU
+			copy(tunnel[6:], []byte{0, 0})
+			l.Verbose, e.Pending, e.Payload, e.Length = true, true, m.ip(4, 17, tunnel), 56
+		},
+			"12:00:01.123456 q60000 out lo IP (tos 0x0, ttl 64, id 4660, offset 0, flags [none], proto UDP (17), length 56)\n" +
+				"    10.7.0.1.40000 > 10.7.0.2.5555: [no cksum] UDP, length 28  accept mark 0x5 hook output id 7\n"},
+		{"tunnel of a checksum not filled in", func(e *event, l *lines) {
+			inner := m.ip(4, 17, m.udp(1, 2, nil))
+			e.Payload = m.ip(4, 17, m.udp(40000, 5555, inner)) // the kernel computes the tunnel's for the complete packet
+			copy(e.Payload[28+26:], []byte{0x14, 0x2a})
+			l.Verbose, e.Pending, e.Length = true, true, 56
+		},
+			"12:00:01.123456 q60000 out lo IP (tos 0x0, ttl 64, id 4660, offset 0, flags [none], proto UDP (17), length 56)\n" +
+				"    10.7.0.1.40000 > 10.7.0.2.5555: [udp sum ok] UDP, length 28  accept mark 0x5 hook output id 7\n"},
 		{"hex", func(e *event, l *lines) {
 			l.Hex, e.Payload, e.Length = true, m.ip(4, 17, m.udp(1, 2, []byte("abc"))), 31
 		},

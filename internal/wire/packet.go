@@ -104,46 +104,71 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 			}
 		}
 		p.Fields |= policy.field
+		// What the kernel does is in nfqnl_build_packet_message() of net/netfilter/nfnetlink_queue.c, unless it says otherwise.
 		switch typ {
 		case attrPacketHdr:
+			// Always, and first. The id is the queue's counter, which skips a packet that did not fit into the socket's buffer.
 			p.ID, p.HWProto, p.Hook = binary.BigEndian.Uint32(v), binary.BigEndian.Uint16(v[4:]), v[6]
 			identified = true
 		case attrMark:
+			// skb->mark; left out when 0.
 			p.Mark = binary.BigEndian.Uint32(v)
 		case attrTimestamp:
+			// skb->tstamp, of the wall clock, if there is one: at Output and Postrouting the field means something else, so
+			// the kernel leaves it out there. It is set on receipt while somebody has net_enable_timestamp() on.
 			p.Sec, p.Usec = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 		case attrIn:
+			// state->in. For the ip families that is the bridge where the packet came through one, for the bridge family it
+			// is the port's master.
 			p.In = binary.BigEndian.Uint32(v)
 		case attrOut:
+			// state->out; as attrIn.
 			p.Out = binary.BigEndian.Uint32(v)
 		case attrPhysIn:
+			// The bridge's port: nf_bridge_get_physinif() with br_netfilter, state->in in the bridge family.
 			p.PhysIn = binary.BigEndian.Uint32(v)
 		case attrPhysOut:
+			// The bridge's port that the packet leaves by; as attrPhysIn.
 			p.PhysOut = binary.BigEndian.Uint32(v)
 		case attrHWAddr:
+			// dev_parse_header() of a packet that has a device it came in by: struct nfqnl_msg_packet_hw, whose array is of 8
+			// bytes and whose length says how many of them count.
 			n := int(binary.BigEndian.Uint16(v))
 			p.HWAddr = v[4:min(4+n, len(v), 12)]
 		case attrPayload:
+			// skb_zerocopy() of what NFQNL_COPY_PACKET and its range ask for; last, and not padded (the length of the whole
+			// message is that of the socket buffer). Before, the checksum is filled in unless the queue has the GSO flag.
 			p.Payload = v
 		case attrCT:
+			// The connection as ctnetlink dumps it (ctnetlink_glue_build() of nf_conntrack_netlink.c), decoded on demand.
 			p.CT = v
 		case attrCTInfo:
+			// enum ip_conntrack_info, beside every attrCT.
 			p.CTInfo = binary.BigEndian.Uint32(v)
 		case attrCapLen:
+			// skb->len, when less of it was copied: truncated packets alone have it.
 			p.CapLen = binary.BigEndian.Uint32(v)
 		case attrSKBInfo:
+			// nfqnl_put_packet_info(): CHECKSUM_PARTIAL, but not where csum_start is; skb_is_gso(); and whether a checksum that
+			// came from outside was checked.
 			p.SKBInfo = binary.BigEndian.Uint32(v)
 		case attrUID:
+			// nfqnl_put_sk_uidgid(): of the file behind a full socket, as the initial user namespace numbers it.
 			p.UID = binary.BigEndian.Uint32(v)
 		case attrGID:
+			// As attrUID.
 			p.GID = binary.BigEndian.Uint32(v)
 		case attrSecCtx:
+			// nfqnl_get_sk_secctx(): of a packet with a local socket, the text that the security module has for it.
 			p.SecCtx = v
 		case attrL2Header:
+			// nfqnl_put_bridge(): from the MAC header to the network header, in the bridge family alone. attrVLAN is there too.
 			p.L2Header = v
 		case attrPriority:
+			// skb->priority; left out when 0.
 			p.Priority = binary.BigEndian.Uint32(v)
 		case attrCgroup:
+			// nfqnl_put_sk_classid(): sock_cgroup_classid() of the sending socket.
 			p.CgroupClass = binary.BigEndian.Uint32(v)
 		}
 	}
