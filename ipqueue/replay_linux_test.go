@@ -256,21 +256,13 @@ func newReplay(t *testing.T, h *ipqueue.Handler, n *testNet, rules replayRules, 
 
 func (p *replay) run(c recorded) {
 	defer p.end()
-	for i, s := range c.steps {
-		if sends[s.verb] && i > 0 && c.steps[i-1].verb == ">" {
-			// A message had its effect when the send returned; here, when it has been
-			// answered.
-			p.programs[c.steps[i-1].fields[0]].fence()
-		}
+	for _, s := range c.steps {
 		p.step(s)
 		if p.t.Failed() {
 			p.t.Fatalf("at line %d: %s", s.line, s.text)
 		}
 	}
 }
-
-// sends are the steps that send packets.
-var sends = map[string]bool{"udp": true, "flood": true, "ping": true, "inject": true, "send": true}
 
 // end puts everything back as it was.
 func (p *replay) end() {
