@@ -134,12 +134,15 @@ func (f *family) settleDeparture(c *conn) {
 	}
 }
 
-// bound reports whether an open socket of the family has the port.
-func (f *family) bound(port uint32) bool {
+// bound reports whether an open socket of the family has the port of the process
+// that asks for one. Sockets of those who may not use the handler do not count,
+// or they could keep the others out by naming their ports; but a process's own do.
+func (f *family) bound(a asker) bool {
 	f.mu.Lock()
 	var with []*conn
 	for c := range f.conns {
-		if c.port.Load() == port {
+		own := c.asker.known && c.asker.pid == a.pid && c.asker.uid == a.uid
+		if c.port.Load() == uint32(a.pid) && (own || !c.stranger) {
 			with = append(with, c)
 		}
 	}

@@ -86,7 +86,6 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(e.socket)
 	fmt.Fprintf(cmd.OutOrStdout(), "serving ip_queue programs at %s: IPv4 from queue %d, IPv6 from queue %d\n", e.socket, e.queue4, e.queue6)
 	notifyReady()
 	return h.Serve(cmd.Context(), l)
