@@ -1,6 +1,8 @@
 package ipqueue
 
 import (
+	"net"
+
 	"golang.org/x/sys/unix"
 
 	"ipq/internal/wire"
@@ -86,6 +88,9 @@ func (m *Machine) StartIDs(n uint32) { m.m.id = n }
 
 // OpenIdle starts a handler that has no queue, and so needs no privilege.
 func OpenIdle(config Config) *Handler { return newHandler(config) }
+
+// Greet answers a client of the service's socket.
+func (h *Handler) Greet(c *net.UnixConn) { h.greet(c, asker{}) }
 
 // LinkChange is what a datagram of the kernel says of an interface.
 type LinkChange struct {

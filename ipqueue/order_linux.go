@@ -134,15 +134,14 @@ func (f *family) settleDeparture(c *conn) {
 	}
 }
 
-// bound reports whether an open socket of the family has the port of the process
-// that asks for one. Sockets of those who may not use the handler do not count,
-// or they could keep the others out by naming their ports; but a process's own do.
+// bound reports whether a process has an open socket of the family that it asked
+// for itself, and so the port. Who names the port of another process takes
+// nothing from it.
 func (f *family) bound(a asker) bool {
 	f.mu.Lock()
 	var with []*conn
 	for c := range f.conns {
-		own := c.asker.known && c.asker.pid == a.pid && c.asker.uid == a.uid
-		if c.port.Load() == uint32(a.pid) && (own || !c.stranger) {
+		if c.asker.known && c.asker.pid == a.pid && c.asker.uid == a.uid && c.port.Load() == uint32(a.pid) {
 			with = append(with, c)
 		}
 	}

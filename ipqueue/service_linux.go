@@ -121,6 +121,9 @@ func (h *Handler) greet(c *net.UnixConn, a asker) {
 		respond(c, 0, body, nil)
 	default:
 		program, err := h.connect(hello, a)
+		if errors.Is(err, os.ErrClosed) {
+			return // hung up, as on those who come later: it may come again when the service is back
+		}
 		if err != nil {
 			errno := unix.EIO
 			errors.As(err, &errno)

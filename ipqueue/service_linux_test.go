@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -307,6 +308,28 @@ func TestServiceRestarts(t *testing.T) {
 		if got := n.arrived(t, 2*time.Millisecond); got >= 0 {
 			t.Errorf("%d bytes arrived", got)
 		}
+	}
+}
+
+// Whoever asks while the service ends is hung up on, not refused: a program that
+// waits for the service to come back must see no error that stays.
+func TestServiceHangsUpAtItsEnd(t *testing.T) {
+	h := ipqueue.OpenIdle(ipqueue.Config{})
+	h.Close()
+	path := filepath.Join(t.TempDir(), "ipq.sock")
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.AcceptUnix(); err == nil {
+			h.Greet(c)
+			c.Close()
+		}
+	}()
+	if _, err := ipqueue.Dial(path, ipqueue.Hello{Family: ipqueue.IPv4}); !errors.Is(err, io.EOF) {
+		t.Errorf("the answer at the end: %v, want an end of file", err)
 	}
 }
 
