@@ -27,7 +27,8 @@ func newEmulateCommand() *cobra.Command {
 each address family at a time. Programs find it by the libipq of this project, or
 are started with "ipq run".
 
-Anyone may connect to the socket, as anyone could open a netlink socket; what a
+Nobody but root and the user of the service may write to the directory of the
+socket. Anyone may connect to it, as anyone could open a netlink socket; what a
 program asks for is then refused with EPERM unless it runs as root. With --group,
 the members of that group may use it too, and nobody else can connect.
 
