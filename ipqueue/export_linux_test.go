@@ -20,6 +20,9 @@ func (h *Handler) SetMaxLen(family uint8, n uint32) {
 	f.brain.maxLen = n
 }
 
+// Settle returns when every packet that has been offered has been sent.
+func (h *Handler) Settle() { h.settle() }
+
 var (
 	NewPair  = newPair
 	NewInbox = newInbox
