@@ -67,6 +67,7 @@ func (c *conn) run() {
 	for more := true; more && c.raw.Read(c.in.try) == nil && c.in.box != nil; {
 		more = c.serve(c.in.box, c.in.n)
 		c.progress.served.Add(c.in.box.bytes(c.in.n))
+		c.progress.hasMoved()
 		c.handler.inboxes.put(c.in.box, c.in.peer)
 		c.in.box = nil
 	}
@@ -130,6 +131,7 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		case reinjected:
 			// The kernel handled a verdict to its end before it acknowledged it.
 			c.progress.fence.Store(true)
+			c.progress.hasMoved()
 			d.key.feed.fence()
 			c.progress.fence.Store(false)
 			reinjected = false

@@ -194,6 +194,7 @@ func (h *Handler) start(c *conn) error {
 		c.run()
 		c.family.leave(c)
 		c.progress.left.Store(true)
+		c.progress.hasMoved()
 		c.file.Close()
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -1,7 +1,6 @@
 package ipqueue
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,13 +28,17 @@ type progress struct {
 	received uint64           // bytes, ever
 	look     func(fd uintptr) // sets what follows; made once
 	unread   uint64           // bytes that the socket holds
-	closed   bool             // the program has closed its last descriptor
+	closed   bool             // the program has closed its last descriptor, or shut its end down
+
+	waiting atomic.Int32 // how many wait for moved, so that it costs nothing when none does
+	moved   sync.Cond    // L is mu
 }
 
 func (p *progress) init() {
+	p.moved.L = &p.mu
 	p.look = func(fd uintptr) {
-		events := pollNow(fd, unix.POLLIN)
-		p.closed = events&unix.POLLHUP != 0
+		events := pollNow(fd, unix.POLLIN|unix.POLLRDHUP)
+		p.closed = events&(unix.POLLHUP|unix.POLLRDHUP) != 0
 		if events&unix.POLLIN != 0 {
 			p.unread = readable(fd)
 		}
@@ -56,10 +59,39 @@ func (c *conn) sent() (bytes uint64, closed bool) {
 // catchUp returns when everything has been served that the program had sent.
 func (c *conn) catchUp() {
 	bytes, closed := c.sent()
-	await(func() bool {
-		p := &c.progress
-		return p.left.Load() || p.fence.Load() || !closed && p.served.Load() >= bytes
+	p := &c.progress
+	p.await(func() bool { return p.left.Load() || p.fence.Load() || !closed && p.served.Load() >= bytes })
+}
+
+// await waits until the goroutine has come to where done is true.
+func (p *progress) await(done func() bool) {
+	if done() {
+		return
+	}
+	p.waiting.Add(1) // before done is asked again
+	defer p.waiting.Add(-1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	late := false
+	timer := time.AfterFunc(orderPatience, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		late = true
+		p.moved.Broadcast()
 	})
+	defer timer.Stop()
+	for !done() && !late {
+		p.moved.Wait()
+	}
+}
+
+// hasMoved lets those go on who wait for what has just changed.
+func (p *progress) hasMoved() {
+	if p.waiting.Load() > 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.moved.Broadcast()
+	}
 }
 
 // closed reports whether the program has closed its last descriptor.
@@ -83,20 +115,10 @@ func pollNow(fd uintptr, events int16) int16 {
 
 // await waits for what will soon be so.
 func await(done func() bool) {
-	for range awaitYields {
-		if done() {
-			return
-		}
-		runtime.Gosched()
-	}
 	for deadline := time.Now().Add(orderPatience); !done() && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Microsecond)
 	}
 }
-
-// awaitYields is how often a wait gives way to other goroutines before it sleeps,
-// which takes longer than most of them need.
-const awaitYields = 50
 
 // catchUp returns when everything has been served that may change what becomes
 // of the next packet: what the peer had sent, or all programs when there is none.
