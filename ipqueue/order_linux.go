@@ -30,12 +30,16 @@ type progress struct {
 	unread   uint64           // bytes that the socket holds
 	closed   bool             // the program has closed its last descriptor, or shut its end down
 
-	waiting atomic.Int32 // how many wait for moved, so that it costs nothing when none does
-	moved   sync.Cond    // L is mu
+	waiting  atomic.Int32 // how many wait for moved, so that it costs nothing when none does
+	moved    sync.Cond    // L is mu
+	patience *time.Timer  // of those who wait, made once
+	lost     int          // how often it was lost
 }
 
 func (p *progress) init() {
 	p.moved.L = &p.mu
+	p.patience = time.AfterFunc(orderPatience, p.losePatience)
+	p.patience.Stop()
 	p.look = func(fd uintptr) {
 		events := pollNow(fd, unix.POLLIN|unix.POLLRDHUP)
 		p.closed = events&(unix.POLLHUP|unix.POLLRDHUP) != 0
@@ -68,21 +72,24 @@ func (p *progress) await(done func() bool) {
 	if done() {
 		return
 	}
-	p.waiting.Add(1) // before done is asked again
-	defer p.waiting.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	late := false
-	timer := time.AfterFunc(orderPatience, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		late = true
-		p.moved.Broadcast()
-	})
-	defer timer.Stop()
-	for !done() && !late {
+	p.waiting.Add(1) // before done is asked again
+	p.patience.Reset(orderPatience)
+	for lost := p.lost; !done() && p.lost == lost; {
 		p.moved.Wait()
 	}
+	if p.waiting.Add(-1) == 0 {
+		p.patience.Stop()
+	}
+}
+
+// losePatience ends the waits.
+func (p *progress) losePatience() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost++
+	p.moved.Broadcast()
 }
 
 // hasMoved lets those go on who wait for what has just changed.
