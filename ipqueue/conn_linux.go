@@ -56,6 +56,7 @@ func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, 
 	c.raw = raw
 	c.port.Store(port)
 	c.out.init(raw)
+	c.progress.init()
 	c.in.try = c.tryReceive
 	c.replies = make([]response, 0, inboxSlots)
 	return c, nil
@@ -66,22 +67,26 @@ func newConn(h *Handler, f *family, fd int, layout wire.IPQLayout, port uint32, 
 func (c *conn) run() {
 	for more := true; more && c.raw.Read(c.in.try) == nil && c.in.box != nil; {
 		more = c.serve(c.in.box, c.in.n)
+		c.progress.served.Add(c.in.box.bytes(c.in.n))
+		c.progress.hasMoved()
 		c.handler.inboxes.put(c.in.box, c.in.peer)
 		c.in.box = nil
-		c.progress.turns.Add(1)
 	}
 }
 
 // tryReceive takes what is there. It always asks the socket before it lets the
 // poller park, which is edge-triggered.
 func (c *conn) tryReceive(fd uintptr) bool {
-	c.progress.turns.Add(1)
 	peer := c.family.isPeer(c)
 	box := c.handler.inboxes.get(peer)
+	c.progress.mu.Lock()
 	n, errno := box.receive(fd)
+	if errno == 0 {
+		c.progress.received += box.bytes(n)
+	}
+	c.progress.mu.Unlock()
 	if errno != 0 {
 		c.handler.inboxes.put(box, peer)
-		c.progress.turns.Add(1)
 		return errno != unix.EAGAIN
 	}
 	c.in.box, c.in.peer, c.in.n = box, peer, n
@@ -127,22 +132,18 @@ func (c *conn) serve(box *inbox, n int) (more bool) {
 		case d.reply != replyAck:
 		case !d.answer:
 			// No packet that was made by the mode before follows the acknowledgement.
-			c.fence(c.handler.settle)
+			c.handler.settle()
 		case reinjected:
 			// The kernel handled a verdict to its end before it acknowledged it.
-			c.fence(d.key.feed.fence)
+			c.progress.fence.Store(true)
+			c.progress.hasMoved()
+			d.key.feed.fence()
+			c.progress.fence.Store(false)
 			reinjected = false
 		}
 		c.replies = append(c.replies, c.respond(d.errno, d.request))
 	}
 	return true
-}
-
-// fence calls f, which waits for the feed.
-func (c *conn) fence(f func()) {
-	c.progress.fence.Store(true)
-	f()
-	c.progress.fence.Store(false)
 }
 
 // allowed judges the sender of message i.

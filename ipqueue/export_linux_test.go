@@ -1,6 +1,8 @@
 package ipqueue
 
 import (
+	"net"
+
 	"golang.org/x/sys/unix"
 
 	"ipq/internal/wire"
@@ -17,6 +19,9 @@ func (h *Handler) SetMaxLen(family uint8, n uint32) {
 	defer f.mu.Unlock()
 	f.brain.maxLen = n
 }
+
+// Settle returns when every packet that has been offered has been sent.
+func (h *Handler) Settle() { h.settle() }
 
 var (
 	NewPair  = newPair
@@ -86,6 +91,9 @@ func (m *Machine) StartIDs(n uint32) { m.m.id = n }
 
 // OpenIdle starts a handler that has no queue, and so needs no privilege.
 func OpenIdle(config Config) *Handler { return newHandler(config) }
+
+// Greet answers a client of the service's socket.
+func (h *Handler) Greet(c *net.UnixConn) { h.greet(c, asker{}) }
 
 // LinkChange is what a datagram of the kernel says of an interface.
 type LinkChange struct {

@@ -80,7 +80,6 @@ func (f *family) offer(from *feed, o *offer) {
 	if ok {
 		o.to = f.peer
 	}
-	o.idle = !ok && f.brain.mode == wire.IPQCopyNone
 }
 
 // refuse takes an offer back that the peer's socket did not take.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ type feed struct {
 	batch   ipq.Batch
 	offers  []offer
 	message wire.IPQPacket // of the packet that is being sent
-	passes  atomic.Uint64  // odd while a batch is being passed on
+	passes  atomic.Uint64  // odd from the first offer of a batch until all is sent; run waits for no program then
 	fences  fences
 }
 
@@ -39,7 +40,6 @@ type offer struct {
 	packet *ipq.Packet
 	family *family
 	to     *conn // nil when it is to be dropped
-	idle   bool  // and that because no program wants packets
 	id     uint32
 	copied int
 }
@@ -76,9 +76,7 @@ func (f *feed) run() error {
 		case err != nil:
 			return err
 		}
-		f.passes.Add(1)
 		f.pass()
-		f.passes.Add(1)
 	}
 }
 
@@ -136,13 +134,20 @@ func (f *feed) settle() {
 func (f *feed) pass() {
 	f.offers = f.offers[:0]
 	for p := range f.batch.All() {
-		o := offer{packet: p, family: f.handler.family(p.Family)}
-		if o.family != nil {
-			o.family.offer(f, &o)
-		}
-		f.offers = append(f.offers, o)
+		f.offers = append(f.offers, offer{packet: p, family: f.handler.family(p.Family)})
 	}
-	f.offerAgain()
+	for _, family := range []*family{f.handler.ipv4, f.handler.ipv6} {
+		if slices.ContainsFunc(f.offers, func(o offer) bool { return o.family == family }) {
+			family.catchUp()
+		}
+	}
+	f.passes.Add(1)
+	defer f.passes.Add(1)
+	for i := range f.offers {
+		if o := &f.offers[i]; o.family != nil {
+			o.family.offer(f, o)
+		}
+	}
 	now := time.Now()
 	for rest := f.offers; len(rest) > 0; {
 		n := 1
@@ -157,25 +162,6 @@ func (f *feed) pass() {
 	for i := range f.offers {
 		if f.offers[i].to == nil {
 			_ = f.queue.SetVerdict(f.offers[i].packet.ID, ipq.Drop) // fails when the queue is closed, or the peer has answered
-		}
-	}
-}
-
-// offerAgain offers what was refused because no program wants packets, when one
-// may have said so a moment ago.
-func (f *feed) offerAgain() {
-	for _, family := range []*family{f.handler.ipv4, f.handler.ipv6} {
-		caughtUp := false
-		for i := range f.offers {
-			o := &f.offers[i]
-			if o.family != family || !o.idle {
-				continue
-			}
-			if !caughtUp {
-				family.catchUp()
-				caughtUp = true
-			}
-			family.offer(f, o)
 		}
 	}
 }

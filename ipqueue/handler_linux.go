@@ -140,7 +140,7 @@ func (h *Handler) connect(hello Hello, a asker) (*os.File, error) {
 	// A port is bound once. Who asks for a socket for another process, as the
 	// supervisor of "ipq run" does, answers for that process's ports.
 	family := h.family(ipq.Family(hello.Family))
-	if a.known && hello.PID != 0 && int(a.pid) == hello.PID && family.bound(uint32(hello.PID)) {
+	if a.known && hello.PID != 0 && int(a.pid) == hello.PID && family.bound(a) {
 		return nil, unix.EADDRINUSE
 	}
 	ours, theirs, err := newPair()
@@ -200,6 +200,7 @@ func (h *Handler) start(c *conn) error {
 		c.run()
 		c.family.leave(c)
 		c.progress.left.Store(true)
+		c.progress.hasMoved()
 		c.file.Close()
 		h.mu.Lock()
 		defer h.mu.Unlock()

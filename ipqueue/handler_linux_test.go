@@ -67,13 +67,15 @@ func status(h *ipqueue.Handler, family uint8) ipqueue.FamilyStatus {
 	return h.Status().IPv4
 }
 
-// settled waits until the kernel's queue holds just what the handler holds.
+// settled waits until the kernel's queue holds just what the handler holds, and
+// the programs have been sent it.
 func settled(t testing.TB, h *ipqueue.Handler, queue int) {
 	t.Helper()
 	await(t, h, ipqueue.IPv4, "kernel and handler agree", func(ipqueue.FamilyStatus) bool {
 		s := h.Status()
 		return waiting(t, queue) == int(s.IPv4.Length+s.IPv6.Length)
 	})
+	h.Settle()
 }
 
 // The life of a peer: it comes, takes packets, and leaves with some of them, also

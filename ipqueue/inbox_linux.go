@@ -106,6 +106,14 @@ func (in *inbox) receive(fd uintptr) (int, unix.Errno) {
 	}
 }
 
+// bytes is the length of the first n datagrams together.
+func (in *inbox) bytes(n int) (sum uint64) {
+	for i := range in.messages[:n] {
+		sum += uint64(in.messages[i].n)
+	}
+	return sum
+}
+
 // datagram returns message i. eof is true when there was none: an empty datagram
 // has ancillary data, the end of file does not. A datagram that is longer than
 // its slot comes cut.

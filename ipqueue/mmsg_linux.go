@@ -13,11 +13,12 @@ type mmsghdr struct {
 	n   uint32
 }
 
-// recvmmsg fills messages without waiting. The call is raw, without telling the
+// recvmmsg fills messages without waiting; n is the length that each was sent
+// with, also when it was cut. The call is raw, without telling the
 // scheduler, because it never blocks.
 func recvmmsg(fd uintptr, messages []mmsghdr) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&messages[0])),
-		uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(len(messages)), unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
 	return int(n), errno
 }
 

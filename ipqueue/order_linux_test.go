@@ -37,6 +37,63 @@ func TestOrderOfRequests(t *testing.T) {
 	}
 }
 
+// A packet that is sent after a mode comes in that mode, whatever waits before the
+// mode: more than is received at once, and a message whose acknowledgement waits
+// for what it led to.
+func TestOrderOfModes(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	request := func(mode uint8, flags uint16) {
+		p.send(p.message(wire.IPQTypeMode, flags, p.layout.AppendMode(nil, wire.IPQMode{Value: mode})))
+	}
+	noise := p.message(wire.IPQTypeBase, wire.IPQFlagRequest, nil) // ignored
+	for round := range 600 {
+		mode := uint8(wire.IPQCopyMeta + round%2)
+		acks := 0
+		switch round / 2 % 3 {
+		case 1:
+			for range 100 {
+				p.send(noise)
+			}
+		case 2:
+			for range 3 {
+				request(wire.IPQCopyMeta+wire.IPQCopyPacket-mode, wire.IPQFlagRequest|wire.IPQFlagAck)
+				acks++
+			}
+		}
+		request(mode, wire.IPQFlagRequest)
+		n.send(t, "7001", 10)
+		for range acks {
+			p.wantReply(0)
+		}
+		m, payload := p.wantPacket()
+		if (len(payload) > 0) != (mode == wire.IPQCopyPacket) {
+			t.Fatalf("round %d: the packet after mode %d has %d bytes", round, mode, len(payload))
+		}
+		p.verdict(m.ID, wire.IPQVerdictDrop, nil)
+	}
+}
+
+// A place in the queue is free as soon as the verdict has been sent.
+func TestOrderOfVerdictAndPacket(t *testing.T) {
+	h := open(t, ipqueue.Config{MaxLen: 1})
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	for range 300 {
+		n.send(t, "7001", 10)
+		m, _ := p.wantPacket()
+		p.verdict(m.ID, wire.IPQVerdictDrop, nil)
+	}
+	if s := status(h, ipqueue.IPv4); s.QueueDropped != 0 {
+		t.Errorf("%d packets found the queue full", s.QueueDropped)
+	}
+}
+
 // Packets go on in the order of their verdicts, whatever it is, also when these
 // are given at once.
 func TestOrderOfVerdicts(t *testing.T) {

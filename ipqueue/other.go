@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 )
 
@@ -27,7 +26,7 @@ func (h *Handler) Connect(Hello) (*os.File, error) { return nil, errNoLinux }
 func (h *Handler) Bind(uint32, uint32) (uint32, error) { return 0, errNoLinux }
 
 // Serve fails with errors.ErrUnsupported.
-func (h *Handler) Serve(context.Context, *net.UnixListener) error { return errNoLinux }
+func (h *Handler) Serve(context.Context, *Listener) error { return errNoLinux }
 
 // Status returns nothing.
 func (h *Handler) Status() Status { return Status{} }
@@ -35,8 +34,11 @@ func (h *Handler) Status() Status { return Status{} }
 // Close fails with errors.ErrUnsupported.
 func (h *Handler) Close() error { return errNoLinux }
 
+// Listener is the service's socket. It exists on Linux only.
+type Listener struct{}
+
 // Listen fails with errors.ErrUnsupported.
-func Listen(string, fs.FileMode, int) (*net.UnixListener, error) { return nil, errNoLinux }
+func Listen(string, fs.FileMode, int) (*Listener, error) { return nil, errNoLinux }
 
 // Dial fails with errors.ErrUnsupported.
 func Dial(string, Hello) (*os.File, error) { return nil, errNoLinux }

@@ -135,3 +135,12 @@ func unread(fd uintptr) int32 {
 	}
 	return n
 }
+
+// readable returns how many bytes of datagrams wait to be received.
+func readable(fd uintptr) uint64 {
+	var n int32
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, fd, unix.SIOCINQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		return 0
+	}
+	return uint64(n)
+}

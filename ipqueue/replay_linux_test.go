@@ -48,7 +48,6 @@ func testReplay(t *testing.T, rules replayRules) {
 		t.Run(r.name, func(t *testing.T) {
 			n := newTestNet(t, r.family)
 			n.mark = rules.mark
-			var base ipqueue.FamilyStatus
 			for _, c := range r.cases {
 				if why := cases[r.name][c.name]; why != "" {
 					t.Logf("%s: not as recorded: %s", c.name, why)
@@ -58,10 +57,7 @@ func testReplay(t *testing.T, rules replayRules) {
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
-					p := newReplay(t, h, n, rules, r)
-					p.base = base
-					defer func() { base = p.base }()
-					p.run(c)
+					newReplay(t, h, n, rules, r).run(c)
 				})
 			}
 		})
@@ -244,33 +240,27 @@ type replay struct {
 	recording recording
 	programs  map[string]*program
 	ids       map[string]uint64
-	base      ipqueue.FamilyStatus // at the last proc
+	base      ipqueue.FamilyStatus // at the last proc, or at the beginning
 	user      int
 	devices   *replayDevices // of a case that begins with "devices"
 	second    *replay        // what is done with the other family
 }
 
 func newReplay(t *testing.T, h *ipqueue.Handler, n *testNet, rules replayRules, r recording) *replay {
-	return &replay{t: t, h: h, net: n, rules: rules, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}}
+	p := &replay{t: t, h: h, net: n, rules: rules, recording: r, programs: map[string]*program{}, ids: map[string]uint64{}}
+	p.base = status(h, r.family)
+	return p
 }
 
 func (p *replay) run(c recorded) {
 	defer p.end()
-	for i, s := range c.steps {
-		if sends[s.verb] && i > 0 && c.steps[i-1].verb == ">" {
-			// A message had its effect when the send returned; here, when it has been
-			// answered.
-			p.programs[c.steps[i-1].fields[0]].fence()
-		}
+	for _, s := range c.steps {
 		p.step(s)
 		if p.t.Failed() {
 			p.t.Fatalf("at line %d: %s", s.line, s.text)
 		}
 	}
 }
-
-// sends are the steps that send packets.
-var sends = map[string]bool{"udp": true, "flood": true, "ping": true, "inject": true, "send": true}
 
 // end puts everything back as it was.
 func (p *replay) end() {

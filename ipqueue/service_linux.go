@@ -22,10 +22,11 @@ const (
 )
 
 // Serve hands sockets to the programs that ask for one at l, until ctx ends or
-// the handler stops; it then closes l. It returns nil, or the error for which
+// the handler stops; it then closes l, and the socket is gone from its directory. It returns nil, or the error for which
 // the handler stopped. Programs that have a socket keep it until the handler is
 // closed.
-func (h *Handler) Serve(ctx context.Context, l *net.UnixListener) error {
+func (h *Handler) Serve(ctx context.Context, l *Listener) error {
+	defer l.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { l.Close() })
@@ -38,7 +39,7 @@ func (h *Handler) Serve(ctx context.Context, l *net.UnixListener) error {
 	}()
 	s := &service{handler: h, asking: map[uint32]int{}}
 	for {
-		c, err := l.AcceptUnix()
+		c, err := l.socket.AcceptUnix()
 		switch {
 		case err == nil:
 			s.welcome(c)
@@ -125,6 +126,9 @@ func (h *Handler) greet(c *net.UnixConn, a asker) {
 		respond(c, 0, body, nil)
 	default:
 		program, err := h.connect(hello, a)
+		if errors.Is(err, os.ErrClosed) {
+			return // hung up, as on those who come later: it may come again when the service is back
+		}
 		if err != nil {
 			respond(c, errnoOf(err), nil, nil)
 			return

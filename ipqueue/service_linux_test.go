@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -172,52 +172,6 @@ func TestServiceRefusesGarbage(t *testing.T) {
 	await(t, h, ipqueue.IPv4, "nobody is connected", func(s ipqueue.FamilyStatus) bool { return s.Programs == 0 })
 }
 
-// The socket has the permissions that it was given, never others.
-func TestListen(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "ipq.sock")
-	gid := os.Getgid()
-	l, err := ipqueue.Listen(path, 0o620, gid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode() != fs.ModeSocket|0o620 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
-		t.Errorf("%d files beside the socket, %v", len(list)-1, err)
-	}
-	if _, err := ipqueue.Listen(path, 0o600, -1); !errors.Is(err, unix.EADDRINUSE) {
-		t.Errorf("listening twice: %v, want EADDRINUSE", err)
-	}
-	l.Close() // as when it is killed: the file stays
-	if _, err := os.Lstat(path); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ipqueue.Dial(path, ipqueue.Hello{Family: 2}); !errors.Is(err, unix.ECONNREFUSED) || !strings.Contains(err.Error(), path) {
-		t.Errorf("dialling a dead socket: %v, want ECONNREFUSED", err)
-	}
-	l, err = ipqueue.Listen(path, 0o600, -1)
-	if err != nil {
-		t.Fatalf("in place of a dead socket: %v", err)
-	}
-	l.Close()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ipqueue.Listen(file, 0o600, -1); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("in place of a file: %v, want ErrExist", err)
-	}
-	if b, err := os.ReadFile(file); string(b) != "precious" {
-		t.Errorf("the file: %q, %v", b, err)
-	}
-	if _, err := ipqueue.Dial(filepath.Join(dir, "none"), ipqueue.Hello{Family: 2}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("dialling nothing: %v, want ErrNotExist", err)
-	}
-}
-
 // The file system decides who may connect: by the socket's owner, group and mode.
 func TestSocketPermissions(t *testing.T) {
 	h := open(t, ipqueue.Config{})
@@ -251,8 +205,9 @@ func TestSocketPermissions(t *testing.T) {
 	}
 }
 
-// The socket's directory may be mounted elsewhere, as in a container with a
-// network of its own; there a service that was started anew is found again.
+// The socket's directory may be mounted elsewhere, read-only, as in a container
+// with a network of its own; there a service that was started anew is found
+// again.
 func TestServiceThroughAnotherMount(t *testing.T) {
 	netw := sandbox.Setup(t, 1)
 	dir, elsewhere := t.TempDir(), t.TempDir()
@@ -267,6 +222,9 @@ func TestServiceThroughAnotherMount(t *testing.T) {
 		}
 		if err == nil {
 			err = unix.Mount(dir, elsewhere, "", unix.MS_BIND, "")
+		}
+		if err == nil {
+			err = unix.Mount("", elsewhere, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		}
 		mounted <- err
 		for range dials {
@@ -350,6 +308,28 @@ func TestServiceRestarts(t *testing.T) {
 		if got := n.arrived(t, 2*time.Millisecond); got >= 0 {
 			t.Errorf("%d bytes arrived", got)
 		}
+	}
+}
+
+// Whoever asks while the service ends is hung up on, not refused: a program that
+// waits for the service to come back must see no error that stays.
+func TestServiceHangsUpAtItsEnd(t *testing.T) {
+	h := ipqueue.OpenIdle(ipqueue.Config{})
+	h.Close()
+	path := filepath.Join(t.TempDir(), "ipq.sock")
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.AcceptUnix(); err == nil {
+			h.Greet(c)
+			c.Close()
+		}
+	}()
+	if _, err := ipqueue.Dial(path, ipqueue.Hello{Family: ipqueue.IPv4}); !errors.Is(err, io.EOF) {
+		t.Errorf("the answer at the end: %v, want an end of file", err)
 	}
 }
 
@@ -488,6 +468,40 @@ func TestStrangerGetsNoPackets(t *testing.T) {
 	await(t, h, ipqueue.IPv4, "the stranger has left", func(s ipqueue.FamilyStatus) bool { return s.Programs == 1 })
 	if s := status(h, ipqueue.IPv4); s.PeerPID != 7 || s.Length != 1 {
 		t.Errorf("with the stranger the peer has left: %+v", s)
+	}
+}
+
+// Whoever may not use the handler keeps nobody out by asking for a socket with
+// the port of another process; a second one of a process is refused to them too.
+func TestStrangerTakesNoPorts(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(65534), "the user namespace has one user only; run as root")
+	path := servePublic(t, h)
+	pid := os.Getpid()
+	ask := func(uid int) error {
+		asked := make(chan error)
+		go asUser(uid, func() {
+			f, err := ipqueue.Dial(path, ipqueue.Hello{Family: ipqueue.IPv4, PID: pid})
+			if err == nil {
+				t.Cleanup(func() { f.Close() })
+			}
+			asked <- err
+		})
+		return <-asked
+	}
+	for _, test := range []struct {
+		name string
+		uid  int
+		want error
+	}{
+		{"a stranger", 65534, nil},
+		{"the same stranger again", 65534, unix.EADDRINUSE},
+		{"root", 0, nil},
+		{"root again", 0, unix.EADDRINUSE},
+	} {
+		if err := ask(test.uid); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
 	}
 }
 

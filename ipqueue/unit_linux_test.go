@@ -19,7 +19,14 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What it refers to need not be installed here.
-	const command, manual = "ExecStart=/usr/bin/ipq emulate\n", "Documentation=man:ipq(1)\n"
+	const command, manual = "ExecStart=/usr/local/bin/ipq emulate\n", "Documentation=man:ipq(1)\n"
+	page, err := os.ReadFile("../docs/libipq.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "sudo install ipq /usr/local/bin`") {
+		t.Error("the page on libipq installs the command elsewhere than where the unit has it")
+	}
 	text := strings.Replace(string(b), manual, "", 1)
 	text = strings.Replace(text, command, "ExecStart=/bin/true\n", 1)
 	if len(text) != len(b)-len(manual)-len(command)+len("ExecStart=/bin/true\n") {

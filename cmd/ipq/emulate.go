@@ -28,7 +28,8 @@ func newEmulateCommand() *cobra.Command {
 each address family at a time. Programs find it by the libipq of this project, or
 are started with "ipq run".
 
-Anyone may connect to the socket, as anyone could open a netlink socket; what a
+Nobody but root and the user of the service may write to the directory of the
+socket. Anyone may connect to it, as anyone could open a netlink socket; what a
 program asks for is then refused with EPERM unless it runs as root. With --group,
 the members of that group may use it too, and nobody else can connect.
 
@@ -99,7 +100,6 @@ func (e *emulation) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(e.socket)
 	fmt.Fprintf(cmd.OutOrStdout(), "serving ip_queue programs at %s: IPv4 from queue %d, IPv6 from queue %d\n", e.socket, e.queue4, e.queue6)
 	notifyReady()
 	seal(cmd.ErrOrStderr(), 0)
