@@ -214,7 +214,8 @@ static void next_generation(struct kept *k)
 
 static int connect_again(struct kept *k, const struct ipq_handle *h, int patience)
 {
-	int code, placed, fd = libipq_open_socket(k->family, &h->local, patience, &code);
+	int unbound, placed;
+	int fd = libipq_open_socket(k->family, h->local.nl_pid, patience, &unbound);
 
 	if (fd < 0)
 		return 0;
@@ -226,7 +227,11 @@ static int connect_again(struct kept *k, const struct ipq_handle *h, int patienc
 	next_generation(k);
 	placed = dup3(fd, h->fd, fcntl(h->fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0);
 	close(fd);
-	return placed >= 0;
+	if (placed < 0)
+		return 0;
+	if (unbound) /* now that no socket has the port; without it the messages say it */
+		libipq_bind_socket(h->fd, &h->local);
+	return 1;
 }
 
 /*

@@ -3,9 +3,26 @@
 
 #include <stdlib.h>
 
+/* Returns the descriptor, or -1 with errno and the library's error set. */
+static int open_bound(int family, const struct sockaddr_nl *local)
+{
+	int unbound, fd = libipq_open_socket(family, local->nl_pid, LIBIPQ_PATIENCE, &unbound);
+
+	if (fd < 0) {
+		libipq_set_error(errno == EADDRINUSE ? ERR_BIND : ERR_SOCKET);
+		return -1;
+	}
+	/* The port is our pid: a second handle of this family is refused. */
+	if (unbound && libipq_bind_socket(fd, local) < 0) {
+		libipq_set_error(ERR_BIND);
+		return libipq_close(fd);
+	}
+	return fd;
+}
+
 LIBIPQ_PUBLIC struct ipq_handle *ipq_create_handle(__u32 flags, __u32 protocol)
 {
-	int saved = errno, code = ERR_PROTOCOL;
+	int saved = errno;
 	struct ipq_handle *h = calloc(1, sizeof *h);
 
 	(void)flags;
@@ -18,14 +35,14 @@ LIBIPQ_PUBLIC struct ipq_handle *ipq_create_handle(__u32 flags, __u32 protocol)
 	h->peer.nl_family = AF_NETLINK;
 
 	if (protocol == PF_INET || protocol == PF_INET6) {
-		h->fd = libipq_open_socket((int)protocol, &h->local, LIBIPQ_PATIENCE, &code);
+		h->fd = open_bound((int)protocol, &h->local);
 		if (h->fd < 0)
 			saved = errno;
 	} else {
 		h->fd = -1;
+		libipq_set_error(ERR_PROTOCOL);
 	}
 	if (h->fd < 0) {
-		libipq_set_error(code);
 		free(h);
 		errno = saved;
 		return NULL;

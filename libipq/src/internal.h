@@ -56,11 +56,14 @@ LIBIPQ_HIDDEN int libipq_close(int fd);
 LIBIPQ_HIDDEN int libipq_ask_service(int family, __u32 pid, int patience, int absent);
 
 /*
- * Opens a socket to the queue handler of the family: the kernel's, or else the
- * service's. Returns it, or -1 with errno set and in *code the error to report.
+ * Opens a socket to the queue handler of the family: the kernel's, which has
+ * still to be bound to the port and sets *unbound, or else the service's.
+ * Returns it, or -1 with errno set.
  */
-LIBIPQ_HIDDEN int libipq_open_socket(int family, const struct sockaddr_nl *local, int patience,
-				     int *code);
+LIBIPQ_HIDDEN int libipq_open_socket(int family, __u32 port, int patience, int *unbound);
+
+/* Returns 0, or -1 with errno set. */
+LIBIPQ_HIDDEN int libipq_bind_socket(int fd, const struct sockaddr_nl *local);
 
 /* Sends the parts of one message, and waits for room. Returns its length, or -1 with errno set. */
 LIBIPQ_HIDDEN ssize_t libipq_send(const struct ipq_handle *h, struct iovec *vector, size_t count);

@@ -13,27 +13,24 @@
  * takes its place. Kernels up to about 2.6.18 let socket() succeed without the
  * module; there ipq_set_mode fails with ECONNREFUSED, as it always has.
  */
-int libipq_open_socket(int family, const struct sockaddr_nl *local, int patience, int *code)
+int libipq_open_socket(int family, __u32 port, int patience, int *unbound)
 {
-	int fd, result;
+	int fd;
 
 	/* The kernel never says EINTR here; under "ipq run" a signal may. */
 	do {
 		fd = socket(PF_NETLINK, SOCK_RAW, family == PF_INET ? PROTOCOL_IPV4 : PROTOCOL_IPV6);
 	} while (fd < 0 && errno == EINTR);
-	if (fd < 0) {
-		fd = libipq_ask_service(family, local->nl_pid, patience, errno);
-		if (fd < 0)
-			*code = errno == EADDRINUSE ? ERR_BIND : ERR_SOCKET;
-		return fd;
-	}
-	/* The port is our pid: a second handle of this family is refused. */
+	*unbound = fd >= 0;
+	return fd >= 0 ? fd : libipq_ask_service(family, port, patience, errno);
+}
+
+int libipq_bind_socket(int fd, const struct sockaddr_nl *local)
+{
+	int result;
+
 	do {
 		result = bind(fd, (const struct sockaddr *)local, sizeof *local);
 	} while (result < 0 && errno == EINTR);
-	if (result < 0) {
-		*code = ERR_BIND;
-		return libipq_close(fd);
-	}
-	return fd;
+	return result;
 }

@@ -118,17 +118,4 @@ func TestPasserComplains(t *testing.T) {
 		first.cmd.Process.Kill()
 		first.exits(-1)
 	})
-	t.Run("service ends", func(t *testing.T) {
-		e := run(t, commandOf(t, "emulate", "--queue4", "1", "--queue6", "1", "--socket", service+"2"))
-		e.line()
-		at := *s
-		at.env = []string{"IPQ_SOCKET=" + service + "2"}
-		p := at.start(t, "programs/select.c", nil)
-		p.says("ready")
-		e.interrupt()
-		if got, want := p.line(), "Received EOF on netlink socket"; !strings.Contains(got, want) {
-			t.Errorf("it says %q, want %q", got, want)
-		}
-		p.exits(1)
-	})
 }
