@@ -2,6 +2,7 @@
 /* Creating handles: what is said to the service, and what is made of its answers. */
 #include "check.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -19,12 +20,15 @@ static int descriptors(void)
 /* One answer of a service, in a child: what decides which. */
 enum { GOOD, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
 
-static void serve(int listener, int what, int family)
+/* Answers one program. Returns whether another may come. */
+static int serve(int listener, int what, int family)
 {
 	int fd = accept(listener, NULL, NULL);
 	unsigned char hello[64], want[16];
 	char answer[8];
+	static const __u32 acknowledgement[] = { 36, NLMSG_ERROR, 0, 0, 0, 0, 0, 0, 0 };
 	__s32 error = 0;
+	ssize_t n;
 	__u32 pid = (__u32)getppid();
 	int pair[2], fds[2];
 	union {
@@ -43,7 +47,7 @@ static void serve(int listener, int what, int family)
 	if (recv(fd, hello, sizeof hello, 0) != 16 || memcmp(hello, want, 16) != 0)
 		_exit(1);
 	if (what == HANG_UP)
-		_exit(0);
+		return 0;
 	if (what == REFUSE)
 		error = EACCES;
 	if (what == IN_USE)
@@ -59,31 +63,39 @@ static void serve(int listener, int what, int family)
 	m.msg_iov = &vector;
 	m.msg_iovlen = 1;
 	if (what != NO_DESCRIPTOR && what != REFUSE && what != IN_USE) {
-		int n = what == TWO_DESCRIPTORS ? 2 : 1;
+		int count = what == TWO_DESCRIPTORS ? 2 : 1;
 
 		fds[0] = fds[1] = pair[0];
 		m.msg_control = control.bytes;
-		m.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
+		m.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, (size_t)n * sizeof(int));
+		control.header.cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), fds, (size_t)count * sizeof(int));
 	}
 	if (sendmsg(fd, &m, 0) != (ssize_t)vector.iov_len)
 		_exit(2);
-	if (what == GOOD || what == TWO_DESCRIPTORS) { /* hear one mode message */
-		close(pair[0]);
-		close(fd);
-		_exit(recv(pair[1], hello, sizeof hello, 0) == (sizeof(long) == 8 ? 56 : 44) ? 0 : 3);
-	}
-	_exit(0);
+	if (what != GOOD && what != TWO_DESCRIPTORS)
+		return 0;
+	close(pair[0]);
+	close(fd);
+	n = recv(pair[1], hello, sizeof hello, 0);
+	if (n == 0)
+		return 1; /* it gave up: this machine is slow */
+	if (n != (sizeof(long) == 8 ? 56 : 44))
+		_exit(3);
+	/* Acknowledge the mode, and end. */
+	memset(hello, 0, sizeof hello);
+	memcpy(hello, &acknowledgement, sizeof acknowledgement);
+	send(pair[1], hello, sizeof acknowledgement, MSG_NOSIGNAL);
+	return 0;
 }
 
-static struct ipq_handle *create_with(const char *path, int what, __u32 protocol)
+/* Has a child be the service for one connection. It gives back a handle that it inherits. */
+static pid_t begin_service(const char *path, int what, __u32 protocol, struct ipq_handle *inherited)
 {
 	struct sockaddr_un address;
-	struct ipq_handle *h;
-	int left, status, listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	pid_t child;
 
 	memset(&address, 0, sizeof address);
@@ -94,18 +106,79 @@ static struct ipq_handle *create_with(const char *path, int what, __u32 protocol
 	require(listen(listener, 1) == 0, "listen");
 	child = fork();
 	require(child >= 0, "fork");
-	if (child == 0)
-		serve(listener, what, (int)protocol);
+	if (child == 0) {
+		alarm(60);
+		ipq_destroy_handle(inherited);
+		while (serve(listener, what, (int)protocol))
+			;
+		_exit(0);
+	}
 	close(listener);
+	return child;
+}
+
+static void end_service(pid_t child)
+{
+	int status;
+
+	require(waitpid(child, &status, 0) == child, "waitpid");
+	EXPECT(status == 0);
+}
+
+static struct ipq_handle *create_with(const char *path, int what, __u32 protocol)
+{
+	pid_t child = begin_service(path, what, protocol, NULL);
+	struct ipq_handle *h;
+	int left;
+
 	errno = UNTOUCHED;
 	h = ipq_create_handle(0, protocol);
 	left = errno;
 	if (h)
 		EXPECT(ipq_set_mode(h, 2, 0) > 0);
-	require(waitpid(child, &status, 0) == child, "waitpid");
-	EXPECT(status == 0);
+	end_service(child);
 	errno = left;
 	return h;
+}
+
+/* A service ends when it has heard a mode: the next one hears the same from the handle. */
+static void connecting_again(const char *path)
+{
+	struct ipq_handle *h = create_with(path, GOOD, PF_INET);
+	unsigned char buf[64];
+	int i, fd, before = descriptors();
+	pid_t child;
+
+	EXPECT(h != NULL);
+	if (!h)
+		return;
+	fd = h->fd;
+	EXPECT(ipq_read(h, buf, sizeof buf, 0) == 36);
+	errno = UNTOUCHED;
+	EXPECT(ipq_read(h, buf, sizeof buf, -1) == 0);
+	EXPECT_ERROR("Timeout");
+	EXPECT(ipq_set_verdict(h, 1, 1, 0, NULL) > 0);
+	EXPECT(errno == UNTOUCHED);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	EXPECT(ipq_read(h, buf, sizeof buf, 0) == -1);
+	EXPECT(errno == EAGAIN);
+	EXPECT_ERROR("Failed to receive netlink message");
+	for (i = 0; i < 2; i++) {
+		child = begin_service(path, GOOD, PF_INET, h);
+		errno = UNTOUCHED;
+		EXPECT(ipq_read(h, buf, sizeof buf, 30000000) == 36);
+		EXPECT(errno == UNTOUCHED);
+		end_service(child);
+		EXPECT(h->fd == fd && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+	}
+	/* What the program has put in the place of the descriptor stays there. */
+	child = begin_service(path, GOOD, PF_INET, h);
+	dup2(0, fd);
+	EXPECT(ipq_read(h, buf, sizeof buf, 1) <= 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	EXPECT(descriptors() == before);
+	ipq_destroy_handle(h);
 }
 
 void creating(void)
@@ -187,6 +260,7 @@ void creating(void)
 	EXPECT(errno == EPROTO);
 	EXPECT(create_with(path, SHORT, PF_INET) == NULL);
 	EXPECT(errno == EPROTO);
+	connecting_again(path);
 	EXPECT(descriptors() == before);
 
 	unlink(path);
