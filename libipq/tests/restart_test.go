@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ipq/internal/sandbox"
+	"ipq/ipqueue"
 )
 
 // service is "ipq emulate" at a path that stays the same.
@@ -205,6 +208,8 @@ func TestEnded(t *testing.T) {
 // The socket is found by a daemon that has cleaned its environment, in a static
 // program too; and a path that is set later counts.
 func TestEnvironmentAtStart(t *testing.T) {
+	_, err := os.Stat(ipqueue.DefaultSocket)
+	sandbox.Require(t, "no service at "+ipqueue.DefaultSocket, err != nil, "one is running")
 	for _, x := range everyTarget {
 		t.Run(x.String(), func(t *testing.T) {
 			x.require(t)

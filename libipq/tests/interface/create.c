@@ -2,6 +2,7 @@
 /* Creating handles: what is said to the service, and what is made of its answers. */
 #include "check.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static int descriptors(void)
 }
 
 /* One answer of a service, in a child: what decides which. */
-enum { GOOD, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
+enum { GOOD, DEAF, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
 
 /* Answers one program. Returns whether another may come. */
 static int serve(int listener, int what, int family)
@@ -27,6 +28,7 @@ static int serve(int listener, int what, int family)
 	unsigned char hello[64], want[16];
 	char answer[8];
 	static const __u32 acknowledgement[] = { 36, NLMSG_ERROR, 0, 0, 0, 0, 0, 0, 0 };
+	struct pollfd p;
 	__s32 error = 0;
 	ssize_t n;
 	__u32 pid = (__u32)getppid();
@@ -75,10 +77,15 @@ static int serve(int listener, int what, int family)
 	}
 	if (sendmsg(fd, &m, 0) != (ssize_t)vector.iov_len)
 		_exit(2);
-	if (what != GOOD && what != TWO_DESCRIPTORS)
+	if (what != GOOD && what != DEAF && what != TWO_DESCRIPTORS)
 		return 0;
 	close(pair[0]);
 	close(fd);
+	if (what == DEAF) { /* end with the mode unread */
+		p.fd = pair[1];
+		p.events = POLLIN;
+		return poll(&p, 1, -1) != 1 || (p.revents & POLLHUP);
+	}
 	n = recv(pair[1], hello, sizeof hello, 0);
 	if (n == 0)
 		return 1; /* it gave up: this machine is slow */
@@ -146,7 +153,8 @@ static void connecting_again(const char *path)
 {
 	struct ipq_handle *h = create_with(path, GOOD, PF_INET);
 	unsigned char buf[64];
-	int i, fd, before = descriptors();
+	int i, fd, status = 0, type = 0, pair[2], before = descriptors();
+	socklen_t length = sizeof type;
 	pid_t child;
 
 	EXPECT(h != NULL);
@@ -171,10 +179,26 @@ static void connecting_again(const char *path)
 		end_service(child);
 		EXPECT(h->fd == fd && (fcntl(fd, F_GETFL) & O_NONBLOCK));
 	}
+	/* With unread messages a socket's end is an error, of the next read or the next send. */
+	for (i = 0; i < 2; i++) {
+		child = begin_service(path, DEAF, PF_INET, h);
+		errno = UNTOUCHED;
+		while (ipq_read(h, buf, sizeof buf, 1000) == 0 && waitpid(child, &status, WNOHANG) == 0)
+			;
+		EXPECT(status == 0);
+		if (i == 1)
+			EXPECT(ipq_set_verdict(h, 1, 1, 0, NULL) > 0);
+		EXPECT(ipq_read(h, buf, sizeof buf, 1000) == 0);
+		EXPECT(errno == UNTOUCHED);
+	}
 	/* What the program has put in the place of the descriptor stays there. */
 	child = begin_service(path, GOOD, PF_INET, h);
-	dup2(0, fd);
-	EXPECT(ipq_read(h, buf, sizeof buf, 1) <= 0);
+	require(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+	dup2(pair[0], fd);
+	close(pair[0]);
+	close(pair[1]);
+	EXPECT(ipq_read(h, buf, sizeof buf, 1) == 0);
+	EXPECT(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	EXPECT(descriptors() == before);
