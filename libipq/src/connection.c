@@ -4,12 +4,10 @@
  * programs take what it cannot report for the end of all, or try again without a
  * pause. A handle keeps its descriptor's number, and gets a new connection there.
  */
-#include "internal.h"
+#include "kept.h"
 
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define LONGEST_PAUSE 100 /* milliseconds */
@@ -17,134 +15,6 @@
 /* How long a service that is there may keep a read from its limit, and signals from the program. */
 #define SHORT_PATIENCE 100 /* milliseconds */
 #define LONG_PATIENCE 1000
-
-/*
- * A service numbers its packets from 1. So that an answer to a packet of an
- * earlier connection is not one to another packet of this, ids that the program
- * sees go on where the earlier ones ended: id = number - first + start + GAP.
- * The gap before and after start is for threads that read at the same time.
- */
-#define GAP 256
-
-/* What processes that have inherited a handle share. */
-struct connections {
-	__u32 generation; /* 0 is the connection that the handle was created with */
-	__u32 last;       /* id of the last packet that was read */
-	__u32 start;      /* less than this are ids of earlier connections */
-	__u32 first;      /* number of the first packet that was read of this; 0 is none */
-	int mode_set;
-	__u8 mode;
-	size_t range;
-};
-
-/* A handle as this process has it. In a table, as a program may have copied its struct. */
-struct kept {
-	const struct ipq_handle *volatile handle;
-	volatile struct connections *shared;
-	int family;
-	volatile __u32 generation; /* of this process's descriptor */
-	volatile int pause;        /* milliseconds; 0 is none since a message was read */
-	volatile pid_t connecting; /* the process of which a thread connects; 0 is none */
-};
-
-static struct kept table[16];
-
-#define TABLE_END (table + sizeof table / sizeof table[0])
-
-static struct kept *find(const struct ipq_handle *h)
-{
-	struct kept *k;
-
-	for (k = table; k < TABLE_END; k++)
-		if (k->handle == h)
-			return k;
-	return NULL;
-}
-
-void libipq_keep(const struct ipq_handle *h, int family)
-{
-	struct kept *k;
-	void *shared = mmap(NULL, sizeof *k->shared, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (shared == MAP_FAILED)
-		return;
-	for (k = table; k < TABLE_END; k++) {
-		if (!__sync_bool_compare_and_swap(&k->handle, NULL, h))
-			continue;
-		k->shared = shared;
-		k->family = family;
-		k->generation = 0;
-		k->pause = 0;
-		k->connecting = 0;
-		return;
-	}
-	munmap(shared, sizeof *k->shared);
-}
-
-void libipq_forget(const struct ipq_handle *h)
-{
-	struct kept *k = find(h);
-
-	if (k) {
-		munmap((void *)k->shared, sizeof *k->shared);
-		__sync_bool_compare_and_swap(&k->handle, h, NULL);
-	}
-}
-
-void libipq_keep_mode(const struct ipq_handle *h, __u8 mode, size_t range)
-{
-	struct kept *k = find(h);
-
-	if (!k || mode > IPQ_COPY_MAX)
-		return; /* the queue handler refuses it, and keeps the one before */
-	k->shared->mode = mode;
-	k->shared->range = range;
-	k->shared->mode_set = 1;
-}
-
-void libipq_received(const struct ipq_handle *h, unsigned char *buf, size_t n)
-{
-	struct kept *k = find(h);
-	volatile struct connections *shared;
-	struct nlmsghdr header;
-	ipq_id_t id;
-
-	if (!k)
-		return;
-	if (k->pause)
-		k->pause = 0;
-	if (n < sizeof header + sizeof id)
-		return;
-	memcpy(&header, buf, sizeof header);
-	if (header.nlmsg_type != IPQM_PACKET)
-		return;
-	shared = k->shared;
-	memcpy(&id, buf + sizeof header, sizeof id);
-	if (shared->generation != 0) {
-		if (shared->first == 0)
-			__sync_bool_compare_and_swap(&shared->first, 0, (__u32)id);
-		id = (__u32)id - shared->first + shared->start + GAP;
-		memcpy(buf + sizeof header, &id, sizeof id);
-	}
-	shared->last = (__u32)id;
-}
-
-int libipq_id_for_handler(const struct ipq_handle *h, ipq_id_t *id)
-{
-	struct kept *k = find(h);
-	volatile struct connections *shared;
-	__u32 number = (__u32)*id;
-
-	if (!k || k->shared->generation == 0 || *id != number)
-		return 1;
-	shared = k->shared;
-	if ((__s32)(number - shared->start) < 0)
-		return 0;
-	if (shared->first != 0)
-		*id = (__u32)(number - shared->start - GAP + shared->first);
-	return 1;
-}
 
 /* Whether the other end of the descriptor is closed. */
 static int ended(int fd)
@@ -196,22 +66,6 @@ static void carry_over(int from, int to)
 	}
 }
 
-/* Of the processes that share the handle one begins a generation; the others follow. */
-static void next_generation(struct kept *k)
-{
-	volatile struct connections *shared = k->shared;
-	__u32 mine = k->generation;
-
-	/* Before shared->generation: a thread that sends must not take this process for one that follows. */
-	k->generation = mine + 1;
-	if (__sync_bool_compare_and_swap(&shared->generation, mine, mine + 1)) {
-		shared->first = 0;
-		shared->start = shared->last + GAP;
-	} else {
-		k->generation = shared->generation;
-	}
-}
-
 static int connect_again(struct kept *k, const struct ipq_handle *h, int patience)
 {
 	int unbound, placed;
@@ -224,7 +78,7 @@ static int connect_again(struct kept *k, const struct ipq_handle *h, int patienc
 		return 0;
 	}
 	carry_over(h->fd, fd);
-	next_generation(k);
+	libipq_next_generation(k);
 	placed = dup3(fd, h->fd, fcntl(h->fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0);
 	close(fd);
 	if (placed < 0)
@@ -275,23 +129,20 @@ static int next_pause(struct kept *k)
 	return pause;
 }
 
-int libipq_await_handler(const struct ipq_handle *h, int limit)
+int libipq_await_handler(const struct ipq_handle *h, int *limit)
 {
-	struct kept *k = find(h);
+	struct kept *k = libipq_find(h);
 	struct timespec start;
-	int saved = errno, paused = 0;
+	int paused = 0, result = LIBIPQ_STILL_ENDED;
+	long left = *limit;
 
 	if (!k)
 		return LIBIPQ_NOT_KEPT;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (;;) {
+	while (*limit < 0 || left > 0 || !paused) {
 		int pause = next_pause(k), patience = LONG_PATIENCE;
 
-		if (limit >= 0) {
-			long left = limit - elapsed_ms(&start);
-
-			if (paused && left <= 0)
-				break;
+		if (*limit >= 0) {
 			if (paused && left < pause)
 				pause = (int)left;
 			if (left < patience)
@@ -301,17 +152,21 @@ int libipq_await_handler(const struct ipq_handle *h, int limit)
 			return LIBIPQ_INTERRUPTED;
 		paused = 1;
 		if (connect_once(k, h, patience, 1)) {
-			errno = saved;
-			return LIBIPQ_CONNECTED;
+			result = LIBIPQ_CONNECTED;
+			break;
 		}
+		left = *limit - elapsed_ms(&start);
 	}
-	errno = saved;
-	return LIBIPQ_STILL_ENDED;
+	if (*limit >= 0) {
+		left = *limit - elapsed_ms(&start);
+		*limit = left > 0 ? (int)left : 0;
+	}
+	return result;
 }
 
 int libipq_follow(const struct ipq_handle *h)
 {
-	struct kept *k = find(h);
+	struct kept *k = libipq_find(h);
 	int saved = errno, result;
 
 	if (!k)

@@ -2,7 +2,7 @@
 /*
  * What the files of the library share; none of it is visible outside the shared
  * library. Each file calls only those before it in this order: error, service,
- * socket, request, connection, then handle and message.
+ * socket, request, kept, connection, then handle and message.
  */
 #ifndef LIBIPQ_INTERNAL_H
 #define LIBIPQ_INTERNAL_H
@@ -111,11 +111,12 @@ enum { LIBIPQ_NOT_KEPT, LIBIPQ_CONNECTED, LIBIPQ_STILL_ENDED, LIBIPQ_INTERRUPTED
 
 /*
  * To be called when a read has found that the queue handler has ended. Pauses,
- * for longer each time, and tries to connect, until that succeeds or limit
- * milliseconds are over (-1: no limit). The first pause is never cut short. errno
- * is changed by LIBIPQ_INTERRUPTED alone, to EINTR.
+ * for longer each time, and tries to connect, until that succeeds or *limit
+ * milliseconds are over (-1: no limit). The first pause is never cut short.
+ * Leaves what is left in *limit. errno is EINTR at LIBIPQ_INTERRUPTED, as it was
+ * at LIBIPQ_NOT_KEPT, and else anything.
  */
-LIBIPQ_HIDDEN int libipq_await_handler(const struct ipq_handle *h, int limit);
+LIBIPQ_HIDDEN int libipq_await_handler(const struct ipq_handle *h, int *limit);
 
 /*
  * To be called when a send has found that the queue handler has ended, and errno

@@ -2,6 +2,7 @@
 /* Sending modes and verdicts, receiving packets and errors. */
 #include "internal.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/select.h>
@@ -117,8 +118,10 @@ static int wait_readable(int fd, int *timeout)
 	return poll(&p, 1, *timeout / 1000 + (*timeout % 1000 != 0));
 }
 
+#define UNKNOWN (-2)
+
 /* How long a read may take that finds no queue handler, in milliseconds; -1 is for ever. */
-static int patience_of(int fd, int timed, int timeout)
+static int limit_of(int fd, int timed, int timeout)
 {
 	struct timeval tv;
 	socklen_t length = sizeof tv;
@@ -143,13 +146,13 @@ LIBIPQ_PUBLIC ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, s
 	struct sockaddr_nl *peer = (struct sockaddr_nl *)&h->peer;
 	socklen_t peer_len;
 	struct nlmsghdr header;
-	int saved = errno, timed = timeout != 0;
+	int saved = errno, timed = timeout != 0, limit = UNKNOWN;
 	ssize_t n;
 
 	if (len < sizeof(struct nlmsgerr))
 		return fail(ERR_RECVBUF);
 	for (;;) {
-		int result;
+		int result, over;
 
 		if (timed) {
 			int ready = wait_readable(h->fd, &timeout);
@@ -166,14 +169,20 @@ LIBIPQ_PUBLIC ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, s
 		/* An end of file has no address; an empty message has. */
 		if (n > 0 || (n == 0 && peer_len != 0) || (n < 0 && !has_ended(errno)))
 			break;
-		result = libipq_await_handler(h, patience_of(h->fd, timed, timeout));
+		over = limit == 0; /* and the new one has ended, too */
+		if (limit == UNKNOWN)
+			limit = limit_of(h->fd, timed, timeout);
+		result = over ? LIBIPQ_STILL_ENDED : libipq_await_handler(h, &limit);
 		if (result == LIBIPQ_NOT_KEPT)
 			break;
 		if (result == LIBIPQ_INTERRUPTED)
 			return timed ? 0 : fail(ERR_RECV);
 		errno = saved;
-		if (result == LIBIPQ_CONNECTED)
+		if (result == LIBIPQ_CONNECTED) {
+			if (timed)
+				timeout = limit > 0 ? (limit < INT_MAX / 1000 ? limit * 1000 : INT_MAX) : -1;
 			continue;
+		}
 		/* As if the queue handler were there and had nothing to say. */
 		if (timed) {
 			libipq_set_error(ERR_TIMEOUT);

@@ -46,7 +46,7 @@ func TestObjects(t *testing.T) {
 		t.Run(fmt.Sprint(word), func(t *testing.T) {
 			target{word: word}.require(t)
 			dir := library(t, word)
-			for _, name := range []string{"error", "service", "socket", "request", "connection", "handle", "message"} {
+			for _, name := range []string{"error", "service", "socket", "request", "kept", "connection", "handle", "message"} {
 				f, err := elf.Open(filepath.Join(dir, name+".o"))
 				if err != nil {
 					t.Fatal(err)
@@ -88,8 +88,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// inMessage is all that sending and receiving may call. Of those of connection.o the
-// first three only look at memory; the last two are for when the queue handler has ended.
+// inMessage is all that sending and receiving may call. Those of kept.o only look at
+// memory; those of connection.o, and the last two, are for when the queue handler has ended.
 var inMessage = map[string]bool{
 	"libipq_set_error": true, "__errno_location": true, "memset": true, "memcpy": true, "sendmsg": true,
 	"recvfrom": true, "select": true, "poll": true, "_GLOBAL_OFFSET_TABLE_": true, "__stack_chk_fail": true,

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -19,7 +21,7 @@ static int descriptors(void)
 }
 
 /* One answer of a service, in a child: what decides which. */
-enum { GOOD, DEAF, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
+enum { GOOD, GOOD_FOR_200_MS, STAYING, DEAF, TWO_DESCRIPTORS, NO_DESCRIPTOR, REFUSE, IN_USE, GARBAGE, SHORT, HANG_UP };
 
 /* Answers one program. Returns whether another may come. */
 static int serve(int listener, int what, int family)
@@ -77,7 +79,7 @@ static int serve(int listener, int what, int family)
 	}
 	if (sendmsg(fd, &m, 0) != (ssize_t)vector.iov_len)
 		_exit(2);
-	if (what != GOOD && what != DEAF && what != TWO_DESCRIPTORS)
+	if (what > DEAF && what != TWO_DESCRIPTORS)
 		return 0;
 	close(pair[0]);
 	close(fd);
@@ -95,6 +97,10 @@ static int serve(int listener, int what, int family)
 	memset(hello, 0, sizeof hello);
 	memcpy(hello, &acknowledgement, sizeof acknowledgement);
 	send(pair[1], hello, sizeof acknowledgement, MSG_NOSIGNAL);
+	if (what == GOOD_FOR_200_MS)
+		poll(NULL, 0, 200);
+	if (what == STAYING)
+		recv(pair[1], hello, sizeof hello, 0);
 	return 0;
 }
 
@@ -148,6 +154,14 @@ static struct ipq_handle *create_with(const char *path, int what, __u32 protocol
 	return h;
 }
 
+static long now_ms(void)
+{
+	struct timeval tv;
+
+	gettimeofday(&tv, NULL);
+	return (long)tv.tv_sec * 1000 + tv.tv_usec / 1000;
+}
+
 /* A service ends when it has heard a mode: the next one hears the same from the handle. */
 static void connecting_again(const char *path)
 {
@@ -155,7 +169,9 @@ static void connecting_again(const char *path)
 	unsigned char buf[64];
 	int i, fd, status = 0, type = 0, pair[2], before = descriptors();
 	socklen_t length = sizeof type;
-	pid_t child;
+	struct stat was, is;
+	pid_t child, second;
+	long start;
 
 	EXPECT(h != NULL);
 	if (!h)
@@ -179,6 +195,33 @@ static void connecting_again(const char *path)
 		end_service(child);
 		EXPECT(h->fd == fd && (fcntl(fd, F_GETFL) & O_NONBLOCK));
 	}
+	/* A message ends the long pauses. The machine may be slow, but not each time. */
+	for (i = 0; i < 5; i++) {
+		int n;
+
+		child = begin_service(path, GOOD, PF_INET, h);
+		EXPECT(ipq_read(h, buf, sizeof buf, 30000000) == 36);
+		end_service(child);
+		start = now_ms();
+		for (n = 0; n < 7; n++) /* 1 to 64 ms */
+			EXPECT(ipq_read(h, buf, sizeof buf, -1) == 0);
+		if (now_ms() - start < 400)
+			break;
+	}
+	EXPECT(i < 5);
+	/* What select has waited counts. */
+	for (i = 0; i < 5; i++) {
+		child = begin_service(path, GOOD_FOR_200_MS, PF_INET, h);
+		EXPECT(ipq_read(h, buf, sizeof buf, 30000000) == 36);
+		start = now_ms();
+		EXPECT(ipq_read(h, buf, sizeof buf, 300000) == 0);
+		start = now_ms() - start;
+		end_service(child);
+		EXPECT(start >= 299);
+		if (start < 450)
+			break;
+	}
+	EXPECT(i < 5);
 	/* With unread messages a socket's end is an error, of the next read or the next send. */
 	for (i = 0; i < 2; i++) {
 		child = begin_service(path, DEAF, PF_INET, h);
@@ -191,6 +234,19 @@ static void connecting_again(const char *path)
 		EXPECT(ipq_read(h, buf, sizeof buf, 1000) == 0);
 		EXPECT(errno == UNTOUCHED);
 	}
+	/* An end of file that the program has made itself is none of the queue handler's. */
+	child = begin_service(path, STAYING, PF_INET, h);
+	EXPECT(ipq_read(h, buf, sizeof buf, 30000000) == 36);
+	shutdown(fd, SHUT_RD);
+	fstat(fd, &was);
+	second = begin_service(path, GOOD, PF_INET, h);
+	EXPECT(ipq_read(h, buf, sizeof buf, -1) == 0);
+	fstat(fd, &is);
+	EXPECT(is.st_ino == was.st_ino);
+	kill(second, SIGKILL);
+	waitpid(second, NULL, 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 	/* What the program has put in the place of the descriptor stays there. */
 	child = begin_service(path, GOOD, PF_INET, h);
 	require(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
@@ -209,7 +265,7 @@ void creating(void)
 {
 	char dir[] = "/tmp/libipq.XXXXXX", path[64], longest[200];
 	struct ipq_handle *h;
-	int before, lowest, fd = socket(PF_NETLINK, SOCK_RAW, 3);
+	int i, before, lowest, fd = socket(PF_NETLINK, SOCK_RAW, 3);
 
 	errno = UNTOUCHED;
 	EXPECT(ipq_create_handle(0, 0) == NULL);
@@ -284,6 +340,8 @@ void creating(void)
 	EXPECT(errno == EPROTO);
 	EXPECT(create_with(path, SHORT, PF_INET) == NULL);
 	EXPECT(errno == EPROTO);
+	for (i = 0; i < 16; i++) /* as many as are kept: they leave room */
+		ipq_destroy_handle(create_with(path, GOOD, PF_INET));
 	connecting_again(path);
 	EXPECT(descriptors() == before);
 

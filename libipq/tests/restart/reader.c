@@ -21,8 +21,13 @@ static int verdicts = -1; /* pipe to the process that sends them */
 static void answer(unsigned char *buf, ssize_t n)
 {
 	ipq_packet_msg_t *p = ipq_get_packet(buf);
+	struct sockaddr_nl name;
+	socklen_t length = sizeof name;
 	ipq_id_t id;
 
+	/* Under "ipq run" it looks like a netlink socket, and is bound like the first. */
+	CHECK(getsockname(h->fd, (struct sockaddr *)&name, &length) == 0);
+	CHECK(name.nl_family != AF_NETLINK || name.nl_pid == h->local.nl_pid);
 	CHECK(n > 0);
 	CHECK(ipq_message_type(buf) == IPQM_PACKET);
 	memcpy(&id, &p->packet_id, sizeof id);
