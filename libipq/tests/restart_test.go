@@ -81,7 +81,7 @@ func TestRestart(t *testing.T) {
 		before  func(path string) []string
 	}{
 		{"emulate", everyTarget, "blocking timeout select poll nonblocking threads child daemon", nil},
-		{"run with the service", []target{{word: 64, static: true}, {word: 32, static: true}}, "blocking select", func(path string) []string {
+		{"run with the service", []target{{word: 64, static: true}, {word: 32, static: true}}, "blocking select daemon", func(path string) []string {
 			return []string{command(t), "run", "--socket", path}
 		}},
 	}
@@ -109,9 +109,7 @@ func TestRestart(t *testing.T) {
 						}
 					}
 					p.cmd.Process.Kill()
-					if kind == "daemon" {
-						end(p.cmd.Path)
-					}
+					end(compile(t, "restart/reader.c", x)) // the daemon
 					// What it has said is one line for each packet, and no failure.
 					p.cmd.Wait()
 					p.ended = true
