@@ -140,6 +140,7 @@ func TestInstall(t *testing.T) {
 	slices.Sort(files)
 	want := strings.Fields(`include/libipq.h include/libipq/libipq.h include/linux/netfilter_ipv4/ip_queue.h
 		lib/libipq.a lib/libipq.so lib/libipq.so.0 lib/libipq.so.0.0.0 lib/pkgconfig/libipq.pc
+		share/doc/libipq/examples/passer.c
 		share/man/man3/ipq_create_handle.3 share/man/man3/ipq_destroy_handle.3 share/man/man3/ipq_errstr.3
 		share/man/man3/ipq_get_msgerr.3 share/man/man3/ipq_get_packet.3 share/man/man3/ipq_message_type.3
 		share/man/man3/ipq_perror.3 share/man/man3/ipq_read.3 share/man/man3/ipq_set_mode.3

@@ -163,7 +163,7 @@ func compile(t *testing.T, source string, x target, flags ...string) string {
 	t.Helper()
 	lib := library(t, x.word)
 	madeOf(t, filepath.Dir(source))
-	name := strings.TrimSuffix(filepath.Base(source), filepath.Ext(source))
+	name := filepath.Base(filepath.Dir(source)) + "." + strings.TrimSuffix(filepath.Base(source), filepath.Ext(source))
 	object := filepath.Join(buildDir, fmt.Sprintf("%s.%d.o", name, x.word))
 	program := filepath.Join(buildDir, strings.ReplaceAll(name+" "+x.String(), " ", "."))
 	compiler := "gcc"

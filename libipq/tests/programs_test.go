@@ -34,6 +34,9 @@ type pattern struct {
 // declaration.
 var passerFlags = []string{"-std=gnu89", "-w"}
 
+// headerOrderFlags are those of docs/libipq.md for sources from before Linux 2.6.
+var headerOrderFlags = []string{"-std=gnu89", "-fcommon", "-include", "netinet/in.h", "-w"}
+
 const local = "127.0.0.1:"
 
 // passes sends n packets and expects them all, the program saying after each
@@ -168,6 +171,7 @@ var patterns = []pattern{
 	{name: "double_verdict", drive: passes(2, "next")},
 	{name: "old_create", flags: []string{"-DIPQ_OLD_CREATE_HANDLE"}, drive: passes(1, "")},
 	{name: "kernel_header", drive: passes(1, "")},
+	{name: "header_order", flags: headerOrderFlags, drive: passes(1, "")},
 	{name: "nested_header", drive: passes(1, "")},
 	{name: "extern_c", drive: passes(1, ""), require: func(t *testing.T, s *starter) {
 		flags := []string{s.target.wordFlag()}

@@ -52,6 +52,10 @@ var rows = []struct {
 	{"verdict NF_STOP", 1, "stop"},
 	{"errno after a success", 1, "errno_after"},
 
+	{"<linux/netfilter.h> before <netinet/in.h>, as before Linux 2.6", 0, "header_order"},
+	{"a module that a program loads later", 0, "TestModule"},
+	{"the queue handler is killed and started again", 0, "TestRestart TestEnded"},
+	{"the environment is cleaned before the handle", 0, "TestEnvironmentAtStart"},
 	{"the manual page's example", 0, "passer TestManualExample"},
 	{"one handle for each family and process", 0, "second_handle"},
 	{"the results of the original library on Linux 3.4", 0, "replies"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Getting a descriptor from the queue handler in user space. */
+/* Getting a descriptor from the service, the queue handler in user space. */
 #include "internal.h"
 
 #include <poll.h>
@@ -11,10 +11,16 @@
 
 #define DEFAULT_PATH "/run/ipq/ipq.sock"
 
-/* A service that is there and does not answer must not hang the program. */
-#define PATIENCE 5 /* seconds */
-
 #define VERSION 1
+
+int libipq_close(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+	return -1;
+}
 
 struct hello {
 	char magic[4];
@@ -31,28 +37,50 @@ struct answer {
 	__s32 error;
 };
 
-/* NULL unless the environment names a path that may be trusted. */
-static const char *path_from_environment(void)
+/*
+ * IPQ_SOCKET as the program was started with it, for those that clean their
+ * environment before they create a handle. Longer paths are no addresses.
+ */
+static char path_at_start[sizeof ((struct sockaddr_un *)0)->sun_path + 1];
+
+/* In the file that ipq_create_handle needs, so that static programs have it too. */
+__attribute__((constructor)) static void read_environment(void)
 {
 	/* Not in a set-id program: whoever starts it could serve it lies. */
 	const char *path = secure_getenv("IPQ_SOCKET");
 
-	return path && *path ? path : NULL;
+	if (path)
+		strncpy(path_at_start, path, sizeof path_at_start - 1);
 }
 
-static int remaining_ms(const struct timespec *start)
+/* NULL when the environment names none: the present one, or that of the start. */
+static const char *path_from_environment(void)
+{
+	const char *path = secure_getenv("IPQ_SOCKET");
+
+	if (!path)
+		path = path_at_start;
+	return *path ? path : NULL;
+}
+
+struct deadline {
+	struct timespec start;
+	int patience; /* milliseconds */
+};
+
+static int remaining_ms(const struct deadline *d)
 {
 	struct timespec now;
 	long ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = PATIENCE * 1000L - (long)(now.tv_sec - start->tv_sec) * 1000L -
-	     (now.tv_nsec - start->tv_nsec) / 1000000L;
+	ms = d->patience - (long)(now.tv_sec - d->start.tv_sec) * 1000L -
+	     (now.tv_nsec - d->start.tv_nsec) / 1000000L;
 	return ms > 0 ? (int)ms : 0;
 }
 
 /* The service accepts from a backlog, so connecting may have to wait. */
-static int connect_to(const char *path, const struct timespec *start)
+static int connect_to(const char *path, const struct deadline *d)
 {
 	struct sockaddr_un address;
 	struct timeval patience;
@@ -70,11 +98,11 @@ static int connect_to(const char *path, const struct timespec *start)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	patience.tv_sec = PATIENCE;
-	patience.tv_usec = 0;
+	patience.tv_sec = d->patience / 1000;
+	patience.tv_usec = d->patience % 1000 * 1000L;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	while (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-		if (errno == EINTR && remaining_ms(start) > 0)
+		if (errno == EINTR && remaining_ms(d) > 0)
 			continue;
 		if (errno == EAGAIN || errno == EINTR)
 			errno = ETIMEDOUT;
@@ -83,7 +111,7 @@ static int connect_to(const char *path, const struct timespec *start)
 	return fd;
 }
 
-static int wait_readable(int fd, const struct timespec *start)
+static int wait_readable(int fd, const struct deadline *d)
 {
 	struct pollfd p;
 	int n;
@@ -91,7 +119,7 @@ static int wait_readable(int fd, const struct timespec *start)
 	p.fd = fd;
 	p.events = POLLIN;
 	do {
-		n = poll(&p, 1, remaining_ms(start));
+		n = poll(&p, 1, remaining_ms(d));
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		errno = ETIMEDOUT;
@@ -145,15 +173,16 @@ static int receive_descriptor(int fd)
 	return got >= 0 ? libipq_close(got) : -1;
 }
 
-int libipq_ask_handler(int family, __u32 pid, int absent)
+int libipq_ask_service(int family, __u32 pid, int patience, int absent)
 {
 	const char *path = path_from_environment();
-	struct timespec start;
+	struct deadline deadline;
 	struct hello hello;
 	int fd, got = -1;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	fd = connect_to(path ? path : DEFAULT_PATH, &start);
+	clock_gettime(CLOCK_MONOTONIC, &deadline.start);
+	deadline.patience = patience;
+	fd = connect_to(path ? path : DEFAULT_PATH, &deadline);
 	if (fd < 0) {
 		if (!path && errno == ENOENT)
 			errno = absent;
@@ -166,7 +195,7 @@ int libipq_ask_handler(int family, __u32 pid, int absent)
 	hello.word_size = (unsigned char)(sizeof(long) * 8);
 	hello.pid = pid;
 	if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello &&
-	    wait_readable(fd, &start) == 0)
+	    wait_readable(fd, &deadline) == 0)
 		got = receive_descriptor(fd);
 	if (got < 0)
 		return libipq_close(fd);
@@ -175,7 +204,7 @@ int libipq_ask_handler(int family, __u32 pid, int absent)
 	 * The service hangs up when it has closed its own copy of the descriptor:
 	 * from then on our close is the last, and frees our port at once.
 	 */
-	wait_readable(fd, &start);
+	wait_readable(fd, &deadline);
 
 	/* Onto the number that a plain socket() would have had. */
 	if (dup2(got, fd) == fd) {
