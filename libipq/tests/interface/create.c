@@ -97,7 +97,8 @@ static int serve(int listener, int what, int family)
 		return 0;
 	close(pair[0]);
 	close(fd);
-	if (what == FLAPPING) {
+	if (what == FLAPPING) { /* hear the mode, and end */
+		recv(pair[1], hello, sizeof hello, 0);
 		close(pair[1]);
 		return 1;
 	}
