@@ -140,6 +140,10 @@ func TestEmulateNotifies(t *testing.T) {
 func TestEmulateRefuses(t *testing.T) {
 	sandbox.RequireNamespaces(t)
 	path := filepath.Join(t.TempDir(), "ipq.sock")
+	public := t.TempDir()
+	if err := os.Chmod(public, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		args   []string
 		status int
@@ -151,6 +155,7 @@ func TestEmulateRefuses(t *testing.T) {
 		{[]string{"--group", "no-such-group"}, 64, `no group "no-such-group"`},
 		{[]string{"--queue4", "65536"}, 64, "queue4"},
 		{[]string{"argument"}, 64, "argument"},
+		{[]string{"--socket", filepath.Join(public, "ipq.sock")}, 1, "others may write to the directory " + public},
 	} {
 		if e := run(t, append([]string{"emulate", "--socket", path}, test.args...)...); e.status != test.status || !strings.Contains(e.stderr, test.says) {
 			t.Errorf("%v: status %d, %q", test.args, e.status, e.stderr)
