@@ -79,8 +79,8 @@ func (p *Packet) Queue() *Queue { return p.queue }
 func (p *Packet) Has(f Fields) bool { return p.fields&f == f }
 
 // Time is when the kernel received the packet. The kernel stamps only at Prerouting, Input and Forward, and only while a
-// program on the host, in whatever network namespace, has asked for stamps: a socket with SO_TIMESTAMP, as dumpcap (Wireshark)
-// has one, and tcpdump has not. ok is false otherwise.
+// program on the host, in whatever network namespace, asks for stamps: a socket with SO_TIMESTAMP does, and dumpcap (Wireshark),
+// but not tcpdump. ok is false otherwise.
 func (p *Packet) Time() (t time.Time, ok bool) {
 	if !p.Has(HasTime) {
 		return time.Time{}, false
