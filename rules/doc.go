@@ -29,7 +29,8 @@
 //
 // When a base chain is deleted, and so when a table with one is, the kernel drops every packet that waits in any queue of
 // the network namespace, whoever queued it. [Table.Remove] therefore removes the rules first and waits for the queues to be
-// empty before the chains go. [Table.Close], and the end of the process, do not wait.
+// empty before the chains go. [Table.Close], and the end of the process, do not wait. [Table.Pause] stops the queueing for
+// a while and costs nothing, because the chains stay.
 //
 // # Encodings
 //

@@ -97,7 +97,7 @@ func tableName(port uint32) string { return fmt.Sprintf("ipq-%d", port) }
 
 func (t *Table) add(specs []tableSpec) error {
 	t.specs = specs
-	e := encoder{t.conn, t.encoding}
+	e := encoder{conn: t.conn, encoding: t.encoding}
 	for _, spec := range specs {
 		table, err := e.add(spec)
 		if err != nil {
@@ -140,7 +140,8 @@ func (t *Table) Remove(ctx context.Context) error {
 }
 
 // Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
-// full, or without a program. After Remove it is the last count; after Close alone it is 0. The error is the kernel's.
+// full, or without a program. Those that came while the table was paused count, too. After Remove it is the last count;
+// after Close alone it is 0. The error is the kernel's.
 func (t *Table) Queued() (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,0 +1,32 @@
+package rules
+
+import "fmt"
+
+// Pause has the rules accept what they would queue, and count it as before, until Resume. Nothing that waits in a queue is
+// lost, because the chains stay: see the package's text on what stopping costs. Another CPU may be in a rule meanwhile:
+// keep answering until the queue has been empty for a moment. After Remove or Close it does nothing. The error is the
+// kernel's, and the rules are then as they were.
+func (t *Table) Pause() error { return t.replace(true) }
+
+// Resume has the rules queue again, after Pause.
+func (t *Table) Resume() error { return t.replace(false) }
+
+// replace exchanges the rules for others with the same conditions, all in one transaction.
+func (t *Table) replace(paused bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return nil
+	}
+	e := encoder{conn: t.conn, encoding: t.encoding, paused: paused}
+	for i, table := range t.tables {
+		t.conn.FlushTable(table) // its rules; the chains stay
+		if err := e.rules(table, t.specs[i]); err != nil {
+			return fmt.Errorf("rules: %w", err)
+		}
+	}
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("rules: replace the rules of table %s: %w", t.name, explain(err))
+	}
+	return nil
+}
