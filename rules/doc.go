@@ -29,9 +29,10 @@
 //
 // When the kernel unhooks anything in a network namespace, it drops every packet that waits in any queue there, whoever
 // queued it: it does when a base chain is deleted, and so a table with one, and when the last rule that uses connection
-// tracking is. [Table.Remove] therefore first lets all packets pass by the rules, which stay, and waits for the queues
-// to be empty before the tables go. [Table.Close], and the end of the process, do not wait. [Install] costs nothing,
-// also where the kernel refuses the rules. docs/packet-loss.md lists what else does this.
+// tracking is. [Table.Remove] therefore first lets all packets pass by the rules, and waits for the queues to be empty
+// before the tables go. [Table.Close], and the end of the process, do not wait. [Install] costs nothing, also where the
+// kernel refuses the rules. [Table.Pause] stops the queueing for a while and costs nothing either. docs/packet-loss.md
+// lists what else does this.
 //
 // # Encodings
 //

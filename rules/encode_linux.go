@@ -16,6 +16,7 @@ const register = 1
 type encoder struct {
 	conn     *nftables.Conn
 	encoding Encoding
+	duty     duty
 }
 
 // add puts the table into the batch and returns it. The table belongs to the connection.
@@ -24,28 +25,33 @@ func (e encoder) add(spec tableSpec) (*nftables.Table, error) {
 		Name: spec.name, Family: nftables.TableFamily(spec.family), Flags: nftables.TableFlagOwner,
 	})
 	e.conn.AddObj(&nftables.NamedObj{Table: table, Name: queuedCounter, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
-	chains := make([]*nftables.Chain, len(spec.chains))
-	for i, c := range spec.chains {
-		chains[i] = &nftables.Chain{Name: c.name, Table: table}
+	for _, c := range spec.chains {
+		chain := &nftables.Chain{Name: c.name, Table: table}
 		if c.base != nil {
 			accept := nftables.ChainPolicyAccept
-			chains[i].Type = nftables.ChainTypeFilter
-			chains[i].Hooknum = nftables.ChainHookRef(nftables.ChainHook(c.base.Hook))
-			chains[i].Priority = nftables.ChainPriorityRef(nftables.ChainPriority(c.base.Priority))
-			chains[i].Policy = &accept
+			chain.Type = nftables.ChainTypeFilter
+			chain.Hooknum = nftables.ChainHookRef(nftables.ChainHook(c.base.Hook))
+			chain.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(c.base.Priority))
+			chain.Policy = &accept
 		}
-		e.conn.AddChain(chains[i])
+		e.conn.AddChain(chain)
 	}
-	for i, c := range spec.chains {
+	return table, e.rules(table, spec)
+}
+
+// rules puts the rules of a table into the batch, whose chains are there or come before them.
+func (e encoder) rules(table *nftables.Table, spec tableSpec) error {
+	for _, c := range spec.chains {
+		chain := &nftables.Chain{Name: c.name, Table: table}
 		for _, r := range c.rules {
 			exprs, err := e.rule(table, r)
 			if err != nil {
-				return nil, fmt.Errorf("rule %q: %w", r, err)
+				return fmt.Errorf("rule %q: %w", r, err)
 			}
-			e.conn.AddRule(&nftables.Rule{Table: table, Chain: chains[i], Exprs: exprs})
+			e.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
 		}
 	}
-	return table, nil
+	return nil
 }
 
 func (e encoder) rule(table *nftables.Table, r ruleSpec) ([]expr.Any, error) {
@@ -207,7 +213,14 @@ func (e encoder) action(table *nftables.Table, a action) ([]expr.Any, error) {
 		return e.spread(table, a.spread)
 	}
 	counter := &expr.Objref{Type: int(nftables.ObjTypeCounter), Name: queuedCounter}
-	if e.encoding == Compat {
+	// As of an accepted packet that comes back from the queue, the rest of the chain sees nothing of what passes.
+	accept := &expr.Verdict{Kind: expr.VerdictAccept}
+	switch {
+	case e.duty == count:
+		return []expr.Any{counter, accept}, nil
+	case e.duty == pass:
+		return []expr.Any{accept}, nil
+	case e.encoding == Compat:
 		return []expr.Any{counter, a.target.xtables()}, nil
 	}
 	return []expr.Any{counter, a.target.native()}, nil

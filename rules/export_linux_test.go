@@ -50,4 +50,4 @@ func CloseInstalled() {
 }
 
 // Disable lets packets pass by the rules of the table, as Remove does at first.
-func Disable(t *Table) error { return t.disable() }
+func Disable(t *Table) error { return t.replace(pass) }

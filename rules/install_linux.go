@@ -107,7 +107,7 @@ func tableName(port uint32) string { return fmt.Sprintf("ipq-%d", port) }
 
 // put installs the tables, after a trial that takes no part in the way of packets.
 func (t *Table) put(specs []tableSpec) error {
-	trial, err := encoder{t.conn, t.encoding}.try(specs)
+	trial, err := encoder{conn: t.conn, encoding: t.encoding}.try(specs)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (t *Table) put(specs []tableSpec) error {
 // add installs the tables in one transaction.
 func (t *Table) add(specs []tableSpec) error {
 	t.specs = specs
-	e := encoder{t.conn, t.encoding}
+	e := encoder{conn: t.conn, encoding: t.encoding}
 	for _, spec := range specs {
 		table, err := e.add(spec)
 		if err != nil {
@@ -147,8 +147,8 @@ func (t *Table) Remove(ctx context.Context) error {
 		return nil
 	}
 	defer t.close()
-	if err := t.disable(); err != nil {
-		return fmt.Errorf("rules: disable the rules of table %s: %w", t.name, explain(err))
+	if err := t.replace(pass); err != nil {
+		return err
 	}
 	waiting := t.drain(ctx)
 	t.queued, _ = t.count() // 0 then says that it is not known
@@ -164,35 +164,10 @@ func (t *Table) Remove(ctx context.Context) error {
 	return nil
 }
 
-// disable puts a rule before all others of each base chain that leaves the chain. The other rules stay until the tables
-// go: when the last rule that uses conntrack is deleted, the kernel unhooks conntrack, and flushes every queue of the
-// namespace.
-func (t *Table) disable() error {
-	e := encoder{t.conn, t.encoding}
-	for i, spec := range t.specs {
-		for _, c := range spec.chains {
-			if c.base == nil {
-				continue
-			}
-			first := []ruleSpec{{action: action{kind: actionReturn}}}
-			if c.rules[0].unmark != 0 { // packets may come back yet
-				first = append(first, c.rules[0])
-			}
-			for _, r := range first { // each is put before the one before
-				exprs, err := e.rule(t.tables[i], r)
-				if err != nil {
-					return err
-				}
-				t.conn.InsertRule(&nftables.Rule{Table: t.tables[i], Chain: &nftables.Chain{Name: c.name}, Exprs: exprs})
-			}
-		}
-	}
-	return t.conn.Flush()
-}
-
 // Queued is how many packets the rules have sent to their queues, whatever became of them there: a queue may have been
-// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once. After Remove
-// it is the last count; after Close alone it is 0. The error is the kernel's.
+// full, or without a program. A packet that the kernel cuts for a queue without ipq.FlagGSO counts once, and those that
+// came while the table was paused count, too. After Remove it is the last count; after Close alone it is 0. The error is
+// the kernel's.
 func (t *Table) Queued() (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -31,6 +31,12 @@ func Probe(netns string) (Encoding, error) {
 // Remove does nothing.
 func (t *Table) Remove(ctx context.Context) error { return nil }
 
+// Pause does nothing.
+func (t *Table) Pause() error { return nil }
+
+// Resume does nothing.
+func (t *Table) Resume() error { return nil }
+
 // Close does nothing.
 func (t *Table) Close() error { return nil }
 

@@ -25,14 +25,20 @@ type event struct {
 	Modified bool // the verdict carries a new payload
 }
 
-// loss is packets that were not shown because a program was too slow, since the
-// last such row.
+// loss is packets that were lost, or not shown, since the last such row.
 type loss struct {
 	Time         time.Time
 	QueueDropped uint64 // the queue was full
 	UserDropped  uint64 // the socket's buffer was full
+	Flushed      uint64 // shown, and then the kernel had them no more: so many at least
 	Unseen       uint64 // not dropped: they passed without being looked at
+	Stopped      uint64 // the same, while the rules were paused
 	Hidden       uint64 // not lost: looked at, and not shown because the output is too slow
+}
+
+// lost is how many packets were lost: dropped, or passed unseen.
+func (l *loss) lost() uint64 {
+	return l.QueueDropped + l.UserDropped + l.Flushed + l.Unseen + l.Stopped
 }
 
 // tally is what the stream ends with.
@@ -51,5 +57,13 @@ func (t tally) String() string {
 	if t.LostUnknown {
 		lost = "unknown"
 	}
-	return fmt.Sprintf("%d packets: %d accepted, %d dropped, %d modified, %s lost", t.packets(), t.Accepted, t.Dropped, t.Modified, lost)
+	return fmt.Sprintf("%s: %d accepted, %d dropped, %d modified, %s lost", packets(t.packets()), t.Accepted, t.Dropped, t.Modified, lost)
+}
+
+// packets is a number of packets in words.
+func packets(n uint64) string {
+	if n == 1 {
+		return "1 packet"
+	}
+	return fmt.Sprintf("%d packets", n)
 }

@@ -7,7 +7,7 @@ import (
 
 // The exit statuses.
 const (
-	exitDone   = 0 // also after SIGINT and SIGTERM
+	exitDone   = 0 // also after SIGINT, SIGTERM and SIGHUP
 	exitFailed = 1
 	exitUnable = 2  // this machine, or this user, cannot do it
 	exitUsage  = 64 // EX_USAGE of sysexits.h
@@ -19,8 +19,8 @@ const (
 	exitNotFound      = 127
 )
 
-const exitText = `0 when done, also after SIGINT or SIGTERM; 1 when it failed; 2 when it cannot
-run here; 64 for bad usage.`
+const exitText = `0 when done, also after SIGINT, SIGTERM or SIGHUP, and when the reader of the
+output has gone; 1 when it failed; 2 when it cannot run here; 64 for bad usage.`
 
 // statusError is an error that sets the exit status. Without an error inside,
 // nothing is printed.

@@ -59,7 +59,7 @@ func (l *lines) packet(b []byte, e *event) []byte {
 	return b
 }
 
-// loss appends the row of packets that were not shown.
+// loss appends the row of packets that were lost, or not shown.
 func (l *lines) loss(b []byte, x *loss) []byte {
 	b = l.Stamp.append(b, x.Time)
 	sep := ""
@@ -67,13 +67,15 @@ func (l *lines) loss(b []byte, x *loss) []byte {
 		n    uint64
 		what string
 	}{
-		{x.QueueDropped, "lost %d packets: the queue was full"},
-		{x.UserDropped, "lost %d packets: the reader's buffer was full"},
-		{x.Unseen, "lost sight of %d packets, which passed: they came too fast"},
-		{x.Hidden, "did not show %d packets: the output is too slow"},
+		{x.QueueDropped, "lost %s: the queue was full"},
+		{x.UserDropped, "lost %s: the reader's buffer was full"},
+		{x.Flushed, "lost %s or more: the kernel dropped what waited in the queue"},
+		{x.Unseen, "lost sight of %s: they came too fast, or ipq did not run"},
+		{x.Stopped, "lost sight of %s: ipq was stopped"},
+		{x.Hidden, "did not show %s: the output is too slow"},
 	} {
 		if c.n > 0 {
-			b = fmt.Appendf(append(b, sep...), c.what, c.n)
+			b = fmt.Appendf(append(b, sep...), c.what, packets(c.n))
 			sep = "; "
 		}
 	}

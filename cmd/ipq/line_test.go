@@ -260,7 +260,8 @@ func TestLineLoss(t *testing.T) {
 	}{
 		{loss{QueueDropped: 10}, "lost 10 packets: the queue was full"},
 		{loss{QueueDropped: 10, UserDropped: 2}, "lost 10 packets: the queue was full; lost 2 packets: the reader's buffer was full"},
-		{loss{Unseen: 3, Hidden: 4}, "lost sight of 3 packets, which passed: they came too fast; did not show 4 packets: the output is too slow"},
+		{loss{Unseen: 3, Hidden: 4}, "lost sight of 3 packets: they came too fast, or ipq did not run; did not show 4 packets: the output is too slow"},
+		{loss{Stopped: 1, Flushed: 9}, "lost 9 packets or more: the kernel dropped what waited in the queue; lost sight of 1 packet: ipq was stopped"},
 	} {
 		c.x.Time = noon
 		if got, want := string(l.loss(nil, &c.x)), "12:00:01.123456 "+c.want+"\n"; got != want {
@@ -272,6 +273,7 @@ func TestLineLoss(t *testing.T) {
 		want string
 	}{
 		{tally{Accepted: 5, Dropped: 2, Modified: 1, Lost: 3}, "10 packets: 5 accepted, 2 dropped, 1 modified, 3 lost"},
+		{tally{Dropped: 1}, "1 packet: 0 accepted, 1 dropped, 0 modified, 0 lost"},
 		{tally{Accepted: 5, LostUnknown: true}, "5 packets: 5 accepted, 0 dropped, 0 modified, unknown lost"},
 	} {
 		if got := c.t.String(); got != c.want {

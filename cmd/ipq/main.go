@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -24,20 +25,39 @@ var verbs = []struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends a command that does not come to its end
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
+	// A later signal ends a command that does not come to its end. One that follows at once is the same wish: timeout(1)
+	// signals its command, and then the command's group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneWish, stop) })
+	noticeBrokenPipe()
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
+}
+
+// oneWish is how long signals after the first one are the same wish to end.
+const oneWish = time.Second
+
+// endSignals have a command end in order: an interrupt, a wish of another program, and the end of the terminal, unless
+// nohup(1) or the like has this process ignore that.
+func endSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // run executes the command line and returns the exit status. When ctx ends the
 // command ends what it does in order, and has done it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
-	out := &output{w: stdout}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &output{w: stdout, gone: cancel}
 	root.SetArgs(args)
 	root.SetOut(out)
+	stderr = &messages{w: stderr}
 	root.SetErr(stderr)
 	// Up to here every error is about the command line.
 	started := false
@@ -76,6 +96,9 @@ ipq ps`,
 		DisableSuggestions:         true, // hint makes them
 		SuggestionsMinimumDistance: 2,
 	}
+	root.Version = readVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print which version this is")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { help(cmd, nil); return nil })

@@ -156,6 +156,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"help", "ps"}, 0, "ipq ps -o json"},
 		{[]string{"ps", "-h"}, 0, "ipq ps -o json"},
 		{[]string{"version"}, 0, "linux"},
+		{[]string{"--version"}, 0, "ipq "},
 		{[]string{"completion", "bash"}, 0, "complete"},
 		{[]string{"nosuch"}, 64, `"nosuch"`},
 		{[]string{"wacth"}, 64, `"wacth" for "ipq" (did you mean ipq watch?)`},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -19,6 +20,8 @@ import (
 // (without the line breaks). A loss is a row with "event":"loss", and the last
 // row has "event":"end"; packets have no "event", and these have no "verdict".
 type records struct {
+	Hex bool // -x: "hex" is what was copied of the packet
+
 	headers packet.Headers
 }
 
@@ -48,17 +51,23 @@ func (r *records) packet(b []byte, e *event) []byte {
 	if e.Modified {
 		b = append(b, `,"modified":true`...)
 	}
+	if r.Hex {
+		b = append(hex.AppendEncode(append(b, `,"hex":"`...), e.Payload), '"')
+	}
 	return append(b, "}\n"...)
 }
 
 // loss appends the record of packets that were lost.
 func (r *records) loss(b []byte, l *loss) []byte {
 	b = l.Time.UTC().AppendFormat(append(b, `{"event":"loss","time":"`...), stampJSON)
-	b = appendNumber(append(b, '"'), "lost", l.QueueDropped+l.UserDropped+l.Unseen)
+	b = appendNumber(append(b, '"'), "lost", l.lost())
 	for _, c := range [...]struct {
 		key string
 		n   uint64
-	}{{"queue_dropped", l.QueueDropped}, {"user_dropped", l.UserDropped}, {"unseen", l.Unseen}, {"hidden", l.Hidden}} {
+	}{
+		{"queue_dropped", l.QueueDropped}, {"user_dropped", l.UserDropped}, {"flushed", l.Flushed},
+		{"unseen", l.Unseen}, {"stopped", l.Stopped}, {"hidden", l.Hidden},
+	} {
 		if c.n > 0 {
 			b = appendNumber(b, c.key, c.n)
 		}

@@ -114,6 +114,8 @@ func TestRecordOfLossAndEnd(t *testing.T) {
 			`{"event":"loss","time":"2026-11-23T07:04:36.000000000Z","lost":12,"queue_dropped":10,"user_dropped":2}`},
 		{r.loss(nil, &loss{Time: at, Unseen: 3, Hidden: 4}),
 			`{"event":"loss","time":"2026-11-23T07:04:36.000000000Z","lost":3,"unseen":3,"hidden":4}`},
+		{r.loss(nil, &loss{Time: at, Flushed: 1, Stopped: 5}),
+			`{"event":"loss","time":"2026-11-23T07:04:36.000000000Z","lost":6,"flushed":1,"stopped":5}`},
 		{r.end(nil, at, tally{Accepted: 5, Dropped: 2, Modified: 1, Lost: 3}),
 			`{"event":"end","time":"2026-11-23T07:04:36.000000000Z","packets":10,"accepted":5,"dropped":2,"modified":1,"lost":3}`},
 		{r.end(nil, at, tally{LostUnknown: true}),

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"ipq"
@@ -33,19 +33,25 @@ type stream struct {
 	ended   bool
 	broken  error // of the writer
 	hidden  uint64
+	flushed uint64 // of the accepted, those that the kernel had dropped
 	tally   tally
 
-	w       io.Writer
-	written chan struct{} // closed when the writer has ended
+	w        io.Writer
+	progress chan struct{} // has a value when some bytes were written, for end
+	written  chan struct{} // closed when the writer has ended
 }
 
-// maxRows is how many bytes of rows may wait to be written.
-const maxRows = 16 << 20
+const (
+	maxRows = 16 << 20 // bytes of rows that may wait to be written
+	chunk   = 1 << 10  // bytes that are written at once: a serial line takes them well within unreadFor
+)
 
 func newStream(w io.Writer, o watchOptions, f *filter.Filter, enough func()) *stream {
 	v := &stream{
-		filter: f, format: o.format, max: o.count, enough: enough, w: w, written: make(chan struct{}),
-		lines: lines{Names: names{Numeric: o.numeric}, Verbose: o.verbose, Hex: o.hex, Stamp: stamp{Form: stampForm(o.stamp)}},
+		filter: f, format: o.format, max: o.count, enough: enough, w: w,
+		progress: make(chan struct{}, 1), written: make(chan struct{}),
+		lines:   lines{Names: names{Numeric: o.numeric}, Verbose: o.verbose, Hex: o.hex, Stamp: stamp{Form: stampForm(o.stamp)}},
+		records: records{Hex: o.hex},
 	}
 	v.more = sync.NewCond(&v.mu)
 	go v.write()
@@ -96,12 +102,16 @@ func (v *stream) lost(c lossCount) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	l := loss{Time: time.Now(), QueueDropped: uint64(c.queue), UserDropped: uint64(c.buffer), Unseen: c.unseen}
-	v.tally.Lost += l.QueueDropped + l.UserDropped + l.Unseen
-	v.loss(l)
+	v.loss(loss{
+		Time: time.Now(), QueueDropped: uint64(c.queue), UserDropped: uint64(c.buffer), Flushed: c.flushed,
+		Unseen: c.unseen, Stopped: c.stopped,
+	})
 }
 
+// loss adds the row of a loss. mu must be held.
 func (v *stream) loss(l loss) {
+	v.tally.Lost += l.lost()
+	v.flushed += l.Flushed
 	if v.format == formatJSON {
 		v.rows = v.records.loss(v.rows, &l)
 	} else {
@@ -131,7 +141,7 @@ func (v *stream) write() {
 		rows, v.rows = v.rows, rows[:0]
 		ended := v.ended
 		v.mu.Unlock()
-		if _, err := v.w.Write(rows); err != nil {
+		if err := v.writeOut(rows); err != nil {
 			v.mu.Lock()
 			v.broken = err
 			v.ended = true
@@ -145,8 +155,24 @@ func (v *stream) write() {
 	}
 }
 
-// watchLosses shows what is lost, until ctx ends or Serve does.
-func (v *stream) watchLosses(ctx context.Context, s *source, served chan error) error {
+// writeOut writes rows piece by piece, so that end sees whether they are read.
+func (v *stream) writeOut(rows []byte) error {
+	for len(rows) > 0 {
+		n, err := v.w.Write(rows[:min(chunk, len(rows))])
+		if err != nil {
+			return err
+		}
+		rows = rows[n:]
+		select {
+		case v.progress <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// watchLosses shows what is lost, and obeys the shell that stops this process, until ctx ends or Serve does.
+func (v *stream) watchLosses(ctx context.Context, s *source, j *jobControl, served chan error) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -154,16 +180,38 @@ func (v *stream) watchLosses(ctx context.Context, s *source, served chan error) 
 		case <-ctx.Done():
 			return nil
 		case err := <-served:
-			served <- nil // for who waits for it to have ended
+			served <- nil // for the one that waits for it to have ended
 			return err
+		case signal := <-j.stops:
+			if j.stale(signal) {
+				break
+			}
+			if err := v.stop(ctx, s, j, signal); err != nil {
+				return err
+			}
+		case <-j.continued: // by whoever stopped it with a signal that it cannot take
 		case <-tick.C:
 			v.losses(s)
 		}
 	}
 }
 
+// stop has packets pass as long as this process is stopped, and shows how many did.
+func (v *stream) stop(ctx context.Context, s *source, j *jobControl, signal os.Signal) error {
+	v.losses(s) // for other reasons
+	if err := s.pause(ctx); err != nil {
+		return fmt.Errorf("not stopped, because the packets would wait: %w", err)
+	}
+	if ctx.Err() == nil {
+		j.stop(signal)
+	}
+	c, err := s.resume()
+	v.lost(c)
+	return err
+}
+
 // losses shows what was lost since the last time.
-func (v *stream) losses(s *source) { v.lost(s.since()) }
+func (v *stream) losses(s *source) { v.lost(s.since(false)) }
 
 // rest shows, when the queues are closed, what has not been shown of the losses.
 func (v *stream) rest(s *source) {
@@ -174,10 +222,12 @@ func (v *stream) rest(s *source) {
 	v.mu.Unlock()
 }
 
-// end writes what is left, and the last line.
-func (v *stream) end() error {
+// end writes what is left, and the last line. When the user wants the command to end, it waits no longer than there is
+// progress.
+func (v *stream) end(wanted <-chan struct{}) error {
 	v.mu.Lock()
 	v.flushHidden()
+	v.tally.Accepted -= min(v.flushed, v.tally.Accepted)
 	if v.format == formatJSON {
 		v.rows = v.records.end(v.rows, time.Now(), v.tally)
 	} else {
@@ -186,9 +236,28 @@ func (v *stream) end() error {
 	v.ended = true
 	v.more.Signal()
 	v.mu.Unlock()
-	<-v.written
-	if v.broken != nil && !errors.Is(v.broken, syscall.EPIPE) {
+	select {
+	case <-v.written:
+	case <-wanted:
+		if !v.drains() {
+			return errors.New("the output is not read: not all rows were written")
+		}
+	}
+	if v.broken != nil {
 		return fmt.Errorf("write the packets: %w", v.broken)
 	}
 	return nil
+}
+
+// drains waits for the writer to end, and reports false when the rows are not read.
+func (v *stream) drains() bool {
+	for {
+		select {
+		case <-v.written:
+			return true
+		case <-v.progress:
+		case <-time.After(unreadFor):
+			return false
+		}
+	}
 }

@@ -33,7 +33,7 @@ func asOrdinary(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-var tallyLine = regexp.MustCompile(`^(\d+) packets: (\d+) accepted, (\d+) dropped, (\d+) modified, (\d+) lost$`)
+var tallyLine = regexp.MustCompile(`^(\d+) packets?: (\d+) accepted, (\d+) dropped, (\d+) modified, (\d+) lost$`)
 
 // tally reads the last line: packets, accepted, dropped, modified, lost.
 func tally(t *testing.T, line string) (n [5]int) {

@@ -42,16 +42,26 @@ arrives, or where this host sends it. The filter is tcpdump's language:
   [src|dst] portrange A-B, and, or, not, ( )
 
 Watching does no harm. Packets that come faster than they can be looked at pass
-unseen, and are counted as lost; when nobody listens, they pass. The rules are gone
-when ipq ends, also by SIGKILL; but the kernel drops every packet that waits in any
-queue of the network namespace when a program's chains go, so end it by Ctrl-C or
-SIGTERM: then the rules go first, and the chains when all queues are empty, or after
-a second.
+unseen, and are counted as lost. Ctrl-Z stops ipq, and fg or bg has it go on: the
+packets that pass meanwhile are not queued, only counted, and shown as lost. Of
+SIGSTOP, a debugger or a frozen control group ipq learns nothing: 256 packets then
+wait until it goes on, and the rest passes.
+
+The rules are gone when ipq ends, also by SIGKILL; but the kernel drops every packet
+that waits in any queue of the network namespace when a program's chains go, so end
+it by Ctrl-C, SIGTERM or SIGHUP: then the rules go first, and the chains when all
+queues are empty, or after a second. What is printed then and not read within two
+seconds is given up. A second Ctrl-C, more than a second later, ends ipq at once.
 
 It starts itself again with CAP_NET_ADMIN alone, before it looks at anything.
 
 With --queue or --queues, ipq watches queues that your own rules feed, and installs
-none. What overflows there is dropped by the kernel, and counted as lost.
+none. What overflows there is dropped by the kernel, and counted as lost. While ipq
+did not run, all packets of your rules would wait and then be dropped: so Ctrl-Z
+does nothing here, and SIGSTOP does that.
+
+With -o json addresses and ports are always numbers, and -x adds the packet as the
+member "hex".
 
 The last line counts the packets shown, and those that were lost: dropped, or
 passed unseen. Where the kernel does not tell how many, it says "unknown lost".`,
@@ -80,6 +90,9 @@ ipq watch --explain 'host 10.7.0.2 and (port 80 or icmp)'`,
 				}
 				o.queues = queueRange{first: queue, last: queue, set: true}
 			}
+			if err := o.conflict(); err != nil {
+				return usageError(err)
+			}
 			return watch(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o, strings.Join(args, " "))
 		},
 	}
@@ -94,6 +107,22 @@ ipq watch --explain 'host 10.7.0.2 and (port 80 or icmp)'`,
 	flags.Var(&o.queues, "queues", "watch the queues `A-B`, which your own rules feed")
 	flags.BoolVar(&o.explain, "explain", false, "say what the rules decide and what ipq does, and end")
 	return cmd
+}
+
+// conflict is an error where one flag asks for what another rules out.
+func (o *watchOptions) conflict() error {
+	json := o.format == formatJSON
+	switch {
+	case json && o.verbose:
+		return errors.New("-v is for lines of text: with -o json every object has the same members")
+	case json && o.stamp != 0:
+		return errors.New("-t is for lines of text: with -o json the time is always the member \"time\"")
+	case json && o.explain:
+		return errors.New("--explain prints text: leave -o json out")
+	case o.explain && o.queues.set:
+		return errors.New("--explain shows the rules that ipq would install, and with --queue or --queues it installs none: leave one of them out")
+	}
+	return nil
 }
 
 // queueRange is the value of the flag --queues.
@@ -142,26 +171,26 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 		return usageError(err)
 	}
 	if o.explain {
-		return explain(w, f, o)
+		return explain(w, f)
 	}
 	if err := restrict(ctx, privilege.NetAdmin, o.queues.list()...); err != nil {
 		return err
 	}
-	// A reader of ours that goes away, such as head, is noticed when writing to it; the signal would leave no time to
-	// take the rules out.
-	ignoreBrokenPipe()
-	source, err := openSource(f, o)
+	jobs := takeStops(!o.queues.set) // before a packet can wait
+	defer jobs.leave()
+	source, err := openSource(f, o, watchLength)
 	if err != nil {
 		return unableWatch(err)
 	}
-	fmt.Fprintf(progress, "watching through %s; Ctrl-C ends\n", source)
+	wanted := ctx.Done()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	v := newStream(w, o, f, stop)
 	seal(progress, 0)
 	served := make(chan error, 1)
 	go func() { served <- source.group.ServeEach(context.WithoutCancel(ctx), v.handler) }()
-	err = v.watchLosses(ctx, source, served)
+	fmt.Fprintf(progress, "watching through %s\n", source)
+	err = v.watchLosses(ctx, source, jobs, served)
 	if stopErr := source.stop(); errors.Is(stopErr, rules.ErrStillQueued) {
 		fmt.Fprintf(progress, "ipq: %v\n", stopErr) // held by another program of this namespace
 	} else {
@@ -169,8 +198,9 @@ func watch(ctx context.Context, w, progress io.Writer, o watchOptions, text stri
 	}
 	v.losses(source) // the counters of a queue go with it
 	err = errors.Join(err, source.finish(served))
+	jobs.leave()
 	v.rest(source)
-	return errors.Join(err, v.end())
+	return errors.Join(err, v.end(wanted))
 }
 
 // unableWatch gives errors of the machine or the user their exit status.
@@ -187,8 +217,8 @@ func unableWatch(err error) error {
 }
 
 // explain prints where each part of the filter is decided, and the rules.
-func explain(w io.Writer, f *filter.Filter, o watchOptions) error {
-	if _, err := io.WriteString(w, f.Explain()); err != nil || o.queues.set {
+func explain(w io.Writer, f *filter.Filter) error {
+	if _, err := io.WriteString(w, f.Explain()); err != nil {
 		return err
 	}
 	p := watchPlan(f, firstFree)
