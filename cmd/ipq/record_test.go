@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +101,14 @@ func TestRecord(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", got, c.want)
 		}
 		checkRecord(t, &c.e)
+	}
+}
+
+func TestRecordHex(t *testing.T) {
+	r := records{Hex: true}
+	got := string(r.packet(nil, &event{Payload: []byte{0x45, 0, 0xff}, Length: 3, Verdict: ipq.Accept}))
+	if !strings.HasSuffix(got, `"verdict":"accept","hex":"4500ff"}`+"\n") || !json.Valid([]byte(got)) {
+		t.Error(got)
 	}
 }
 

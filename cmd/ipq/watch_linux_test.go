@@ -80,12 +80,12 @@ func (w *watcher) end(signal syscall.Signal) []string {
 
 // shown is the part of a JSON row that the tests look at.
 type shown struct {
-	Event, Hook, In, Out, Proto, Src, Dst, Verdict, Hex string
-	Queue                                               int
-	Packets, Accepted, Lost                             int
-	Unseen, Stopped, Flushed                            int
-	QueueDropped                                        int `json:"queue_dropped"`
-	UserDropped                                         int `json:"user_dropped"`
+	Event, Hook, In, Out, Proto, Src, Dst, Verdict string
+	Queue                                          int
+	Packets, Accepted, Lost                        int
+	Unseen, Stopped, Flushed                       int
+	QueueDropped                                   int `json:"queue_dropped"`
+	UserDropped                                    int `json:"user_dropped"`
 }
 
 func read(t *testing.T, lines []string) (rows []shown, end shown) {
