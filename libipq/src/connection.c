@@ -155,7 +155,8 @@ int libipq_await_handler(const struct ipq_handle *h, int *limit)
 			result = LIBIPQ_CONNECTED;
 			break;
 		}
-		left = *limit - elapsed_ms(&start);
+		if (*limit >= 0)
+			left = *limit - elapsed_ms(&start);
 	}
 	if (*limit >= 0) {
 		left = *limit - elapsed_ms(&start);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int descriptors(void)
 {
@@ -173,12 +173,13 @@ static struct ipq_handle *create_with(const char *path, int what, __u32 protocol
 	return h;
 }
 
+/* Only differences mean something. */
 static long now_ms(void)
 {
-	struct timeval tv;
+	struct timespec t;
 
-	gettimeofday(&tv, NULL);
-	return (long)tv.tv_sec * 1000 + tv.tv_usec / 1000;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (long)(t.tv_sec % 1000000) * 1000 + t.tv_nsec / 1000000;
 }
 
 /* A service ends when it has heard a mode: the next one hears the same from the handle. */
