@@ -28,6 +28,9 @@ func newVersionCommand() *cobra.Command {
 	return cmd
 }
 
+// released is the version of a package. packaging/build sets it with the linker.
+var released string
+
 // version is what the binary says about its own making.
 type version struct {
 	Version  string `json:"version"` // "(devel)" outside a release
@@ -41,11 +44,14 @@ type version struct {
 func readVersion() version {
 	v := version{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
+	if ok && info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	if released != "" {
+		v.Version = released
+	}
 	if !ok {
 		return v
-	}
-	if info.Main.Version != "" {
-		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
