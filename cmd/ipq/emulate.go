@@ -34,10 +34,11 @@ program asks for is then refused with EPERM unless it runs as root. With --group
 the members of that group may use it too, and nobody else can connect.
 
 As long as no program has set a mode, queued packets are dropped. When the service
-stops or is killed, the programs read an end of file, what waited for a verdict is
-dropped, and the kernel drops what comes next, or lets it pass where the rule says
-so (NFQUEUE --queue-bypass; -j QUEUE has no such thing). A program has to be
-started again, or to connect again, once the service is back.
+stops or is killed, what waited for a verdict is dropped, and the kernel drops what
+comes next, or lets it pass where the rule says so (NFQUEUE --queue-bypass; -j QUEUE
+has no such thing). A program that uses this project's libipq connects again by
+itself once the service is back. Another one reads an end of file, and has to be
+started again.
 
 Of what root may do it keeps CAP_NET_ADMIN alone, and owning root's files, none of
 which it can open for writing. So the directory of the socket must be one that this
