@@ -163,10 +163,11 @@ type Config struct {
 	OnHighWater func(full float64)
 
 	// OnFlush is called, from Recv, Serve and Drain, when a number of verdicts found no packet: the queue was flushed. The
-	// kernel does so to every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c" or by a
-	// transaction that was refused; when the last rule goes that makes it hook something in (conntrack, MASQUERADE, TPROXY,
-	// SYNPROXY, -m socket); and to the packets of an interface that goes down. Called once for all verdicts that come back within a second; Stats.Gone
-	// counts them.
+	// kernel does so to every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c", by a
+	// transaction that was refused, with its device, or because its table is made dormant; when the last rule goes that makes
+	// it hook something in (conntrack, MASQUERADE, TPROXY, SYNPROXY, -m socket); and to the packets of an interface that goes
+	// down: docs/packet-loss.md lists it all. Called once for all verdicts that come back within a second; Stats.Gone counts
+	// them.
 	OnFlush func()
 
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
