@@ -302,11 +302,11 @@ func judgePayload(b []byte, f facts, raw bool, limit int) error {
 		return nil
 	case f.bits&isTruncated != 0:
 		return fmt.Errorf("%w: open the queue with a larger Config.Range to change packets", ErrTruncated)
-	case f.bits&isBridge != 0 && !looksLikeIP(b):
-		return nil // a bridge carries other protocols too
 	}
-	if err := packet.CheckLengths(b); err != nil {
-		return err
+	if f.bits&isBridge == 0 || looksLikeIP(b) { // a bridge carries other protocols too
+		if err := packet.CheckLengths(b); err != nil {
+			return err
+		}
 	}
 	if f.bits&isPendingInside != 0 {
 		if _, err := packet.PendingChecksum(b); err != nil {

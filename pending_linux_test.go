@@ -58,10 +58,15 @@ func TestEditFillsChecksumsIn(t *testing.T) {
 		{"tunnel", ipip(4, plain), ipip(4, whole)},
 		{"tunnel in a tunnel", ipip(4, ipip(4, plain)), ipip(4, ipip(4, whole))},
 		{"unknown tunnel", ipip(115, plain), nil},
+		{"behind a tag, on a bridge", append([]byte{0, 7, 8, 0}, plain...), nil},
 	} {
+		family := uint8(2)
+		if test.sent[0]>>4 != 4 {
+			family = 7
+		}
 		for _, late := range []bool{false, true} {
 			id++
-			peer.send(wire.AppendPacket(nil, &wire.Packet{Family: 2, Hook: 3, HWProto: 0x0800, ID: id, Fields: wire.HasSKBInfo | wire.HasPayload,
+			peer.send(wire.AppendPacket(nil, &wire.Packet{Family: family, Hook: 3, HWProto: 0x0800, ID: id, Fields: wire.HasSKBInfo | wire.HasPayload,
 				SKBInfo: wire.SKBChecksumNotReady, Payload: test.sent}))
 			if err := q.Recv(&b); err != nil {
 				t.Fatal(err)

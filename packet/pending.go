@@ -25,7 +25,9 @@ func CompleteChecksum(b []byte) error {
 		return err
 	}
 	if p.gre {
-		putSum(b[p.at:p.end], greChecksum, ^fold(sum(0, b[p.at:p.end])))
+		t := b[p.at:p.end]
+		putSum(t, greChecksum, 0)
+		putSum(t, greChecksum, ^fold(sum(0, t)))
 		return nil
 	}
 	return UpdateChecksums(b[p.at:p.end])

@@ -151,7 +151,9 @@ func TestCompleteChecksum(t *testing.T) {
 
 // Where the tunnel's own checksum was left to the hardware, because what is inside is complete, nothing inside is touched.
 func TestCompleteChecksumOfTunnel(t *testing.T) {
-	for name, inner := range inners() {
+	packets := inners()
+	packets["ping"] = complete(ip4(1, echo(8, 1, 1, nil)))
+	for name, inner := range packets {
 		for _, tunnel := range []string{"vxlan", "fou", "geneve", "vxlan 6"} {
 			b := tunnels[tunnel](inner)
 			b[map[byte]int{4: 26, 6: 46}[b[0]>>4]] = 1 // it has a checksum
@@ -171,6 +173,10 @@ func TestCompleteChecksumOfTunnel(t *testing.T) {
 		}
 		if err := packet.CompleteChecksum(b); err != nil {
 			t.Error(err)
+		}
+		completed := bytes.Clone(b)
+		if err := packet.CompleteChecksum(b); err != nil || !bytes.Equal(b, completed) {
+			t.Errorf("%s in gre, completed twice: %v\n got %x\nwant %x", name, err, b, completed)
 		}
 		sum := uint32(0)
 		for i := 20; i < len(b); i += 2 {

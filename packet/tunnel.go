@@ -59,11 +59,15 @@ func findGRE(b []byte, at, end, depth int) (p pending, ok bool) {
 	if inner > end {
 		return p, false
 	}
-	own := flags&greHasChecksum != 0 && getSum(b, at+greChecksum) == 0
-	if own && (typ == etherIPv4 || typ == etherIPv6 || typ == etherBridging) {
-		return pending{at: at, end: end, gre: true}, true
+	own := pending{at: at, end: end, gre: true}
+	summed := flags&greHasChecksum != 0 && (typ == etherIPv4 || typ == etherIPv6 || typ == etherBridging)
+	if summed && getSum(b, at+greChecksum) == 0 {
+		return own, true
 	}
-	return findEtherType(b, typ, inner, end, depth)
+	if p, ok = findEtherType(b, typ, inner, end, depth); ok {
+		return p, true
+	}
+	return own, summed && fold(sum(0, b[at:end])) == 0xffff // it has been filled in
 }
 
 // findUDP looks at the data of a UDP datagram, from at to end, as each of the tunnels in turn. Their ports can be chosen, so

@@ -82,7 +82,7 @@ func TestEmulate(t *testing.T) {
 			t.Errorf("status %+v, %v", s, err)
 		}
 		for _, queue := range []int{0, 6} {
-			if row, ok := psRow(t, queue); !ok || row.PID != cmd.Process.Pid {
+			if row, ok := psRow(t, "", queue); !ok || row.PID != cmd.Process.Pid {
 				t.Errorf("queue %d belongs to %+v", queue, row)
 			}
 		}

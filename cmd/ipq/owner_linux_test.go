@@ -69,7 +69,7 @@ func TestOwnerWithoutCapability(t *testing.T) {
 	}
 	refused := func() bool {
 		t.Helper()
-		row, ok := psRow(t, 4741)
+		row, ok := psRow(t, "", 4741)
 		if !ok || row.PID != cmd.Process.Pid {
 			t.Fatalf("%+v; the owner is process %d", row, cmd.Process.Pid)
 		}

@@ -57,7 +57,9 @@ func TestRestricted(t *testing.T) {
 	if line, err := out.ReadString('\n'); err != nil {
 		t.Fatalf("%q, %v", line, err)
 	}
-	restricted(t, "the supervisor", supervisor(t), privilege.NetAdmin|privilege.SysPtrace|privilege.DACOverride|privilege.Kill)
+	for _, name := range []string{"ipq run", "ipq run watcher"} {
+		restricted(t, name, processCalled(t, name), privilege.NetAdmin|privilege.SysPtrace|privilege.DACOverride|privilege.Kill)
+	}
 	in.Close()
 	cmd.Wait() // what it returns, other tests look at
 }
@@ -74,8 +76,8 @@ func ownerCheck(t *testing.T, pid int) string {
 	return ""
 }
 
-// supervisor returns the process id of the only supervisor in this network namespace.
-func supervisor(t *testing.T) (pid int) {
+// processCalled returns the process id of the only process of a name in this network namespace.
+func processCalled(t *testing.T, name string) (pid int) {
 	t.Helper()
 	here, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
@@ -89,7 +91,7 @@ func supervisor(t *testing.T) (pid int) {
 	for _, dir := range dirs {
 		comm, _ := os.ReadFile(dir + "/comm") // of those that have ended meanwhile there is none
 		ns, _ := os.Readlink(dir + "/ns/net")
-		if string(comm) != "ipq run\n" || ns != here {
+		if string(comm) != name+"\n" || ns != here {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(dir))
@@ -99,7 +101,7 @@ func supervisor(t *testing.T) (pid int) {
 		found = append(found, pid)
 	}
 	if len(found) != 1 {
-		t.Fatalf("supervisors: %v", found)
+		t.Fatalf("processes called %q: %v", name, found)
 	}
 	return found[0]
 }

@@ -27,15 +27,15 @@ type unreadRow struct {
 	Netns   string
 }
 
-// unreadRows lists what ps says of the rules that feed queues from one number on to another.
-func unreadRows(t *testing.T, first, last int) (rows []unreadRow) {
+// unreadRows lists what ps says of the rules of a network namespace that feed queues from one number on to another.
+func unreadRows(t *testing.T, netns string, first, last int) (rows []unreadRow) {
 	t.Helper()
 	e := run(t, "ps", "-o", "json")
 	if e.status != 0 {
 		t.Fatalf("status %d: %s", e.status, e.stderr)
 	}
 	for _, row := range objects[unreadRow](t, e.stdout) {
-		if row.Unread != "" && row.First >= first && row.Last <= last {
+		if row.Unread != "" && row.Netns == netns && row.First >= first && row.Last <= last {
 			rows = append(rows, row)
 		}
 	}
@@ -51,7 +51,7 @@ func TestUnread(t *testing.T) {
 	})
 	sandbox.Require(t, "rules", err == nil, "this kernel cannot queue from nftables")
 	defer table.Close()
-	rows := unreadRows(t, 4721, 4721)
+	rows := unreadRows(t, "", 4721, 4721)
 	if len(rows) == 0 {
 		t.Fatal("ps does not know the rule")
 	}
@@ -74,11 +74,11 @@ func TestUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := unreadRows(t, 4721, 4721); len(rows) != 0 {
+	if rows := unreadRows(t, "", 4721, 4721); len(rows) != 0 {
 		t.Errorf("the queue is read: %+v", rows)
 	}
 	q.Close()
-	if rows := unreadRows(t, 4721, 4721); len(rows) == 0 {
+	if rows := unreadRows(t, "", 4721, 4721); len(rows) == 0 {
 		t.Error("the queue is closed, and ps does not say it")
 	}
 }
@@ -124,7 +124,7 @@ func TestUnreadOtherNamespace(t *testing.T) {
 		"nftables ip filter FORWARD: 4737 of 4737-4737, bypass false, 0 packets, " + netns,
 	}
 	var got []string
-	for _, r := range unreadRows(t, 4730, 4739) {
+	for _, r := range unreadRows(t, netns, 4730, 4739) {
 		counted := "no"
 		if r.Packets != nil {
 			counted = fmt.Sprint(*r.Packets)

@@ -61,5 +61,5 @@ type Needs uint8
 
 const (
 	WriteFiles  Needs = 1 << iota // opens files to write to them, makes, renames and changes files
-	UnixSockets                   // makes Unix sockets that it connects or binds; pairs of them are always allowed
+	UnixSockets                   // makes Unix sockets that it connects or binds; pairs of connected streams or packets are always allowed
 )

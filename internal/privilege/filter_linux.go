@@ -43,7 +43,7 @@ var refused = []uintptr{
 var writing = []uintptr{
 	unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_LINKAT, unix.SYS_SYMLINKAT, unix.SYS_RENAMEAT2, unix.SYS_TRUNCATE,
 	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT,
-	unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR,
+	unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR, unix.SYS_SETXATTRAT,
 }
 
 // unknown are answered with ENOSYS: the filter cannot look at their arguments, which are in memory, and who calls them
@@ -56,6 +56,9 @@ const newNamespace = unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS |
 
 // openToWrite are the flags of open that lead to a file that can be written to, or make or empty one.
 const openToWrite = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC
+
+// socketType are the bits of the second argument of socket and socketpair that are no flags (SOCK_TYPE_MASK).
+const socketType = 0xf
 
 // Offsets in struct seccomp_data.
 const (
@@ -90,10 +93,6 @@ func filter(arch uint32, needs Needs) []unix.SockFilter {
 	} else {
 		opens = nil
 	}
-	sockets := []uintptr{unix.SYS_SOCKET}
-	if needs&UnixSockets != 0 {
-		sockets = nil
-	}
 	eperm := uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
 	enosys := uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
 
@@ -118,8 +117,12 @@ func filter(arch uint32, needs Needs) []unix.SockFilter {
 	for _, o := range opens {
 		anyBit(o.nr, o.flags, openToWrite)
 	}
-	for _, nr := range sockets {
-		code = append(code, equal(nr, 4), load(argument(0)), equal(unix.AF_UNIX, 1), ret(eperm), ret(unix.SECCOMP_RET_ALLOW))
+	if needs&UnixSockets == 0 {
+		allow := ret(unix.SECCOMP_RET_ALLOW)
+		code = append(code, equal(unix.SYS_SOCKET, 4), load(argument(0)), equal(unix.AF_UNIX, 1), ret(eperm), allow)
+		// A datagram socket of a pair sends to any name all the same. (SOCK_RAW is one, too.)
+		code = append(code, equal(unix.SYS_SOCKETPAIR, 7), load(argument(1)), only(socketType),
+			equal(unix.SOCK_STREAM, 1), allow, equal(unix.SOCK_SEQPACKET, 1), allow, ret(eperm))
 	}
 	return append(code, ret(unix.SECCOMP_RET_ALLOW))
 }
@@ -132,6 +135,11 @@ type open struct {
 
 func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+}
+
+// only leaves of the value the bits of the mask.
+func only(mask uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask}
 }
 
 func ret(k uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k} }

@@ -141,12 +141,22 @@ func writing(dir, file string, asked bool) (err error) {
 	if socketErr == nil {
 		unix.Close(socket)
 	}
+	// A datagram socket that is connected to another still sends to any name.
+	pair, pairErr := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if pairErr == nil {
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+	}
+	if got := errno(unix.SYS_SETXATTRAT, ^uintptr(0)); (got == unix.EPERM) == asked {
+		err = fmt.Errorf("setxattrat: %v, and asked for is %t", got, asked)
+	}
 	for name, got := range map[string]error{
 		"open to write": openErr,
 		"chmod":         os.Chmod(file, 0o600),
 		"rename":        os.Rename(file, file),
 		"mkdir":         os.Mkdir(filepath.Join(dir, "d"), 0o700),
 		"Unix socket":   socketErr,
+		"datagram pair": pairErr,
 	} {
 		if want := !asked; errors.Is(got, os.ErrPermission) != want || !want && got != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %v, and asked for is %t", name, got, asked))
@@ -161,12 +171,14 @@ func allowed(file string) error {
 	if _, err := os.ReadFile(file); err != nil {
 		return err
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("a pair of Unix sockets: %w", err)
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("a pair of Unix sockets: %w", err)
+		}
+		unix.Close(pair[0])
+		unix.Close(pair[1])
 	}
-	unix.Close(pair[0])
-	unix.Close(pair[1])
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

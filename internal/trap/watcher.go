@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ipq/internal/privilege"
 )
 
 // The watcher is a process that the supervisor starts. When the supervisor is
@@ -87,6 +89,7 @@ func watch(report func(message string)) error {
 	if err := leaveStandardError(watcherFirst); err != nil {
 		return fmt.Errorf("trap: %w", err)
 	}
+	_ = privilege.Seal(0) // where this fails, it has failed for the supervisor, too, which reports it
 	if n, _ := os.NewFile(watcherPipe, "supervisor").Read(make([]byte, 1)); n != 0 {
 		return nil // dismissed
 	}
