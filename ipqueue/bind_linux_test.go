@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ipq/internal/sandbox"
 	"ipq/internal/wire"
 	"ipq/ipqueue"
 	"ipq/rules"
@@ -89,6 +90,28 @@ func TestBind(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The port of a socket whose owner may not use the handler is free to those who
+// may.
+func TestStrangerBindsNoPort(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	sandbox.Require(t, "users", mapped(65534), "the user namespace has one user only; run as root")
+	path := servePublic(t, h)
+	bind := func(p *program, want uint32, wantErr error) {
+		t.Helper()
+		if now, err := ipqueue.DialBind(path, p.inode(), 77); now != want || !errors.Is(err, wantErr) {
+			t.Errorf("bound to 77: %d, %v; want %d, %v", now, err, want, wantErr)
+		}
+	}
+	done := make(chan struct{})
+	go asUser(65534, func() {
+		defer close(done)
+		bind(dial(t, path, ipqueue.IPv4, wire.IPQ64, 0), 77, nil)
+	})
+	<-done
+	bind(dial(t, path, ipqueue.IPv4, wire.IPQ64, 0), 77, nil)
+	bind(dial(t, path, ipqueue.IPv4, wire.IPQ64, 0), 0, unix.EADDRINUSE)
 }
 
 // What the status says is true: a program that has closed its socket is not among
