@@ -13,6 +13,17 @@ import (
 	"ipq/rules"
 )
 
+// destroyed returns when the kernel has destroyed what transactions have removed, which flushes queues: it does so later, and
+// at the latest when such a socket is closed.
+func destroyed(t *testing.T) {
+	t.Helper()
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.CloseLasting()
+}
+
 // What other programs do to the rules of the namespace, and whether the kernel then drops what waits in its queues: it does
 // when it unhooks anything. docs/packet-loss.md has the list.
 func TestWhatFlushesTheQueues(t *testing.T) {
@@ -114,12 +125,7 @@ func TestWhatFlushesTheQueues(t *testing.T) {
 			s.send(t, "held")
 			id := <-held
 			run(t, "", "sh", "-ec", c.do)
-			// What a transaction has removed is destroyed later, and at the latest when such a socket is closed.
-			conn, err := nftables.New(nftables.AsLasting())
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn.CloseLasting()
+			destroyed(t)
 			waiting := func() uint32 { return q.Stats().Kernel.Waiting }
 			for deadline := time.Now().Add(10 * time.Second); c.want == flushes && waiting() != 0 && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond)

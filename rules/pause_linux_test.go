@@ -69,6 +69,7 @@ func TestPause(t *testing.T) {
 						t.Errorf("step %d: Queued = %d, %v, want %d", i, got, err, count)
 					}
 				}
+				destroyed(t)
 				if err := stranger.SetVerdict(id, ipq.Accept); err != nil {
 					t.Error(err)
 				}

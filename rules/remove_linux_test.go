@@ -97,6 +97,7 @@ func removeWaits(t *testing.T, install func(rules.Plan) (*rules.Table, error), p
 		default:
 		}
 	}
+	destroyed(t)
 	select {
 	case err := <-removed:
 		if !errors.Is(err, rules.ErrStillQueued) {
@@ -225,6 +226,7 @@ func TestRefusedInstallKeepsPackets(t *testing.T) {
 			table.Remove(t.Context())
 			return // the kernel has both encodings, and refuses no valid plan
 		}
+		destroyed(t)
 		if stats := q.Stats(); stats.Kernel == nil || stats.Kernel.Waiting != 1 {
 			t.Errorf("%s: after the refusal the queue holds %+v, want one packet", name, stats.Kernel)
 		}
