@@ -3,6 +3,8 @@ package ipq
 import (
 	"errors"
 	"fmt"
+
+	"ipq/internal/nlsock"
 )
 
 // Errors that a program may want to tell apart, with errors.Is. A closed queue is os.ErrClosed, a deadline
@@ -27,7 +29,7 @@ var (
 	ErrNotOwner = errors.New("this socket may not answer for the queue")
 
 	// ErrNetnsReplaced: the path of Config.Netns names another namespace than the one that was opened. See Supervise.
-	ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
+	ErrNetnsReplaced = nlsock.ErrNetnsReplaced
 
 	// ErrInvalidVerdict: the value is none of the verdicts, or Hold where an answer is due.
 	ErrInvalidVerdict = errors.New("invalid verdict")

@@ -114,7 +114,7 @@ func (q *Queue) dial() error {
 	var err error
 	if q.cfg.Netns != "" {
 		err = nlsock.InNetns(q.cfg.Netns, func() error {
-			q.netns, _ = os.Stat("/proc/thread-self/ns/net")
+			q.netns = nlsock.OwnNetns()
 			return here()
 		})
 	} else {
