@@ -25,7 +25,7 @@ var (
 	ErrPacketGone = errors.New("the packet was no longer in the queue")
 
 	// ErrNotOwner: the kernel refused a verdict because this socket does not own the queue, or because the process has
-	// given up CAP_NET_ADMIN. Supervise tells it of a queue that the kernel has unbound.
+	// given up CAP_NET_ADMIN. Supervise also reports it for a queue that the kernel has unbound.
 	ErrNotOwner = errors.New("this socket may not answer for the queue")
 
 	// ErrNetnsReplaced: the path of Config.Netns names another namespace than the one that was opened. See Supervise.
