@@ -460,3 +460,35 @@ func dialUDP(t *testing.T, h *sandbox.Host) net.Conn {
 	t.Cleanup(func() { c.Close() })
 	return c
 }
+
+// What a socket of this host has sent counts for its send buffer until it is answered.
+func TestHeldPacketsFillTheSendBuffer(t *testing.T) {
+	const size, most = 1000, 5000
+	hosts := sandbox.Setup(t, 1).Hosts
+	q := open(t, ipq.Config{Queue: 900, MaxLen: 2 * most})
+	feed(t, 900, chain(rules.Output, rules.Match{Protocols: []rules.Protocol{rules.UDP}}))
+	sender := dialUDP(t, hosts[0])
+	raw, err := sender.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, buffer := 0, 0
+	if ctlErr := raw.Control(func(fd uintptr) {
+		if buffer, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF); err != nil {
+			return
+		}
+		for ; err == nil && sent <= most; sent++ {
+			err = unix.Send(int(fd), make([]byte, size), unix.MSG_DONTWAIT)
+		}
+	}); ctlErr != nil {
+		t.Fatal(ctlErr)
+	}
+	sent-- // the last one had no room
+	if !errors.Is(err, unix.EAGAIN) || sent < 1 || sent > buffer/size {
+		t.Errorf("%d datagrams of %d bytes were sent with a buffer of %d: %v, want EAGAIN", sent, size, buffer, err)
+	}
+	t.Logf("%d datagrams of %d bytes fill a send buffer of %d bytes", sent, size, buffer)
+	if err := q.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
