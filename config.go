@@ -172,7 +172,7 @@ type Config struct {
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
 	// "ip netns" has named, or what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that
 	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays. The socket keeps the
-	// namespace alive until Close, also when the path is gone; only Supervise goes along when it becomes another's.
+	// namespace alive until Close, also when the path is gone; only Supervise follows the path to another one.
 	Netns string
 
 	// File is an open descriptor to use instead of a new socket: a netlink socket of protocol NETLINK_NETFILTER that
