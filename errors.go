@@ -87,7 +87,7 @@ func (e *OpError) Error() string { return fmt.Sprintf("%s queue %d: %v", e.Op, e
 // Unwrap returns Err.
 func (e *OpError) Unwrap() error { return e.Err }
 
-// PanicError is what Config.OnDefault is told when a handler panicked.
+// PanicError is what Config.OnDefault gets when a handler panicked.
 type PanicError struct {
 	Value any    // what was passed to panic
 	Stack []byte // of the goroutine that panicked, as runtime/debug.Stack formats it

@@ -175,7 +175,7 @@ func (q *Queue) InterfaceName(index uint32) string { return q.conn.InterfaceName
 // any order of packets, also for the packet that a handler is working on, whose later return value is then ignored. At
 // most one Changes may be given.
 //
-// It does not wait for the kernel. What the kernel refuses later is told to Config.OnVerdictError. The answer is sent at
+// It does not wait for the kernel. What the kernel refuses later goes to Config.OnVerdictError. The answer is sent at
 // once, or with the others of the batch that is being worked on, within a millisecond.
 //
 // Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload,

@@ -7,7 +7,7 @@ import (
 )
 
 // A Verdict decides what becomes of a packet. Its zero value is invalid, so that a forgotten verdict is never mistaken
-// for one: a handler that returns it has its packet answered by Config.Default, and the program is told.
+// for one: a handler that returns it has its packet answered by Config.Default, and OnDefault is called.
 type Verdict uint32
 
 // The verdicts. In terms of a ruleset: a packet that a rule sent to the queue has left the chain it was in, and comes
