@@ -129,25 +129,25 @@ type Config struct {
 	// HandlerTimeout bounds each call of a Serve handler; 0 means no bound. A call that takes longer has its packet
 	// answered by Default, keeps its buffer until it returns, and the next call may run beside it. At most 16 such calls
 	// may be outstanding; then Serve waits. A packet that a call has held in time may be held for ever. A bound costs two
-	// timer operations for each packet, and the second thread that sends verdicts under saturation.
+	// timer operations for each packet, and no second thread sends verdicts under saturation.
 	HandlerTimeout time.Duration
 
 	// HoldTimeout is how long a packet may be held, counted from its receipt; 0 means for ever. Default answers one that is
-	// held longer. The look for such packets is taken every eighth of the time, and at most once a millisecond, so the answer
-	// may come that much later. Set it where the ID of a held packet could get lost.
+	// held longer, an eighth of HoldTimeout or a millisecond later at most, whichever is more. Set it where the ID of a held
+	// packet could get lost.
 	HoldTimeout time.Duration
 
 	// BusyPoll is how long to look for the next packet before going to sleep; 0 sleeps at once. With a core to spare, 50 µs
 	// halve the round trip of a packet; without one they slow everything down.
 	BusyPoll time.Duration
 
-	// OnVerdictError is told of every verdict that the kernel refused: ErrPacketGone, ErrNotOwner, or the kernel's error.
+	// OnVerdictError is called for every verdict that the kernel refused: ErrPacketGone, ErrNotOwner, or the kernel's error.
 	// Answers that are alike, whatever the verdict, and with the same mark if one is set, may leave as one message for a run
 	// of packets, of which the kernel reports nothing as long as one of them was still there. Called from Recv, Serve and
 	// Drain; nil ignores them, and Stats counts them all the same.
 	OnVerdictError func(ID, error)
 
-	// OnDefault is told of every packet that Default answered, and why. Called from Recv, Serve and Drain, or, for
+	// OnDefault is called for every packet that Default answered, with the reason. Called from Recv, Serve and Drain, or, for
 	// ErrHandlerTimeout and ErrHoldTimeout, beside them. If it is nil, a panic in a handler is not recovered: its packet is
 	// answered, and the panic goes on.
 	OnDefault func(ID, error)
@@ -163,17 +163,17 @@ type Config struct {
 	OnHighWater func(full float64)
 
 	// OnFlush is called, from Recv, Serve and Drain, when a number of verdicts found no packet: the queue was flushed. The
-	// kernel does so to every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c", by a
-	// transaction that was refused, with its device, or because its table is made dormant; when the last rule goes that makes
-	// it hook something in (conntrack, MASQUERADE, TPROXY, SYNPROXY, -m socket); and to the packets of an interface that goes
-	// down: docs/packet-loss.md lists it all. Called once for all verdicts that come back within a second; Stats.Gone counts
-	// them.
+	// kernel flushes every queue of the namespace when any base chain there goes, be it by a reload, by "nft -c", by a
+	// transaction that was refused, with its device, or because its table is made dormant, and when the last rule goes that
+	// makes it hook something in (conntrack, MASQUERADE, TPROXY, SYNPROXY, -m socket): docs/packet-loss.md lists it all. It
+	// flushes the packets of an interface that goes down. OnFlush is called once for all verdicts that come back within a
+	// second; Stats.Gone counts them.
 	OnFlush func()
 
 	// Netns is the path of the network namespace to open the queue in, "" for the caller's: /run/netns/NAME for one that
 	// "ip netns" has named, or what NetnsOfPID and NetnsOfFile return. It needs CAP_SYS_ADMIN in the user namespace that
 	// owns it and in the caller's own. Only the socket is opened there: no thread of the program stays. The socket keeps the
-	// namespace alive until Close, also when the path is gone; only Supervise goes along when it becomes another's.
+	// namespace alive until Close, also when the path is gone; only Supervise follows the path to another one.
 	Netns string
 
 	// File is an open descriptor to use instead of a new socket: a netlink socket of protocol NETLINK_NETFILTER that

@@ -19,8 +19,9 @@
 // is edited in place is sent from where it is, a short one behind its message.
 //
 // Each packet gets exactly one verdict. An answer given before the handler returns wins over what it returns; any other
-// second answer is ErrAnswered. Where the program gives none, Config.Default does, and the program is told. A handler that
-// returns Hold keeps the packet in the kernel's queue until Queue.SetVerdict, from any goroutine and in any order.
+// second answer is ErrAnswered. Where the program gives none, Config.Default does, and Config.OnDefault is called. A
+// handler that returns Hold keeps the packet in the kernel's queue until Queue.SetVerdict, from any goroutine and in any
+// order.
 //
 // Packets leave the queue in the order in which they were answered. Answers are sent together: at the end of each batch
 // that was received, and within a millisecond. None waits for an acknowledgement. What the kernel refuses comes back

@@ -3,6 +3,8 @@ package ipq
 import (
 	"errors"
 	"fmt"
+
+	"ipq/internal/nlsock"
 )
 
 // Errors that a program may want to tell apart, with errors.Is. A closed queue is os.ErrClosed, a deadline
@@ -23,11 +25,11 @@ var (
 	ErrPacketGone = errors.New("the packet was no longer in the queue")
 
 	// ErrNotOwner: the kernel refused a verdict because this socket does not own the queue, or because the process has
-	// given up CAP_NET_ADMIN. Supervise tells it of a queue that the kernel has unbound.
+	// given up CAP_NET_ADMIN. Supervise also reports it for a queue that the kernel has unbound.
 	ErrNotOwner = errors.New("this socket may not answer for the queue")
 
 	// ErrNetnsReplaced: the path of Config.Netns names another namespace than the one that was opened. See Supervise.
-	ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
+	ErrNetnsReplaced = nlsock.ErrNetnsReplaced
 
 	// ErrInvalidVerdict: the value is none of the verdicts, or Hold where an answer is due.
 	ErrInvalidVerdict = errors.New("invalid verdict")
@@ -85,7 +87,7 @@ func (e *OpError) Error() string { return fmt.Sprintf("%s queue %d: %v", e.Op, e
 // Unwrap returns Err.
 func (e *OpError) Unwrap() error { return e.Err }
 
-// PanicError is what Config.OnDefault is told when a handler panicked.
+// PanicError is what Config.OnDefault gets when a handler panicked.
 type PanicError struct {
 	Value any    // what was passed to panic
 	Stack []byte // of the goroutine that panicked, as runtime/debug.Stack formats it

@@ -17,7 +17,7 @@ type Fields uint32
 const (
 	// HasUID needs FlagUIDGID, and a packet that has a local socket. At Output and Postrouting that is the sender's: a SYN-ACK,
 	// a reset and what leaves after the socket was closed have none. At Input it is the receiver's, where the kernel looked
-	// it up early: for connected sockets alone, never on lo, and not for a SYN.
+	// it up early: a connected socket, or the only one that listens to a UDP multicast; never on lo, and not for a SYN.
 	HasUID         Fields = Fields(wire.HasUID)
 	HasGID         Fields = Fields(wire.HasGID)       // as HasUID
 	HasPriority    Fields = Fields(wire.HasPriority)  // absent when 0, and before Linux 5.18

@@ -114,7 +114,7 @@ func (q *Queue) dial() error {
 	var err error
 	if q.cfg.Netns != "" {
 		err = nlsock.InNetns(q.cfg.Netns, func() error {
-			q.netns, _ = os.Stat("/proc/thread-self/ns/net")
+			q.netns = nlsock.OwnNetns()
 			return here()
 		})
 	} else {
@@ -175,12 +175,12 @@ func (q *Queue) InterfaceName(index uint32) string { return q.conn.InterfaceName
 // any order of packets, also for the packet that a handler is working on, whose later return value is then ignored. At
 // most one Changes may be given.
 //
-// It does not wait for the kernel. What the kernel refuses later is told to Config.OnVerdictError. The answer is sent at
+// It does not wait for the kernel. What the kernel refuses later goes to Config.OnVerdictError. The answer is sent at
 // once, or with the others of the batch that is being worked on, within a millisecond.
 //
 // Errors, with nothing sent and the packet still to be answered: ErrInvalidVerdict, and those of Packet.SetPayload,
-// SetConnMark and SetConnLabels.
-// ErrAnswered for a packet that was answered before, by the program or by Config.Default; os.ErrClosed after Close.
+// SetConnMark and SetConnLabels. ErrAnswered for a packet that was answered before, by the program or by Config.Default;
+// os.ErrClosed after Close.
 func (q *Queue) SetVerdict(id ID, v Verdict, changes ...Changes) error {
 	switch len(changes) {
 	case 0:
@@ -252,8 +252,8 @@ func (q *Queue) opError(op string, err error) error {
 	return &OpError{Op: op, Queue: q.cfg.Queue, Err: err}
 }
 
-// deadline is when a wait for packets ends. Everybody who wants it to end says so here and nowhere else: who set the
-// socket's own deadline would undo another's wish.
+// deadline is when a wait for packets ends. Everything that wants it to end sets it here and nowhere else: the socket's own
+// deadline, set elsewhere, would undo another's wish.
 type deadline struct {
 	sync.Mutex
 	program time.Time // of SetReadDeadline

@@ -225,7 +225,7 @@ func (q *Queue) replied(body []byte) {
 	switch cause := errno(e); e.Request.Type {
 	case wire.TypeConfig:
 		if q.requests.answered(e.Request.Seq, cause) {
-			// Who waits for it may have begun to read himself.
+			// The request that waits for it may have begun to read by itself.
 			q.setDeadline(func(d *deadline) {
 				if !d.reader.IsZero() {
 					d.reader = past

@@ -114,7 +114,7 @@ func (q *Queue) requestOnce(c wire.Config, seq uint32, done chan error) error {
 			q.readMu.Unlock()
 			return err
 		}
-		// Somebody else reads: he delivers the acknowledgement, or leaves.
+		// Another goroutine reads: it delivers the acknowledgement, or leaves.
 		select {
 		case err := <-done:
 			return err

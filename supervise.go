@@ -101,7 +101,7 @@ func superviseOnce(ctx context.Context, c Config, h Handler, told func(error)) (
 
 // watch ends ctx when the kernel says that the queue is not ours, or when its namespace was replaced.
 func (q *Queue) watch(ctx context.Context, end context.CancelCauseFunc, told func(error)) {
-	place := place{path: q.cfg.Netns, opened: q.netns}
+	missing := false // the namespace's path, at the last look
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
 	for {
@@ -110,12 +110,15 @@ func (q *Queue) watch(ctx context.Context, end context.CancelCauseFunc, told fun
 			return
 		case <-tick.C:
 		}
-		switch replaced, err := place.look(); {
-		case replaced:
+		switch err := nlsock.CheckNetns(q.cfg.Netns, q.netns); {
+		case errors.Is(err, ErrNetnsReplaced):
 			end(q.opError("serve", err))
 			return
-		case err != nil:
-			told(q.opError("serve", err))
+		case err == nil:
+			missing = false
+		case !missing:
+			missing = true
+			told(q.opError("serve", fmt.Errorf("the queue goes on in the network namespace that was opened: %w", err)))
 		}
 		// It changes nothing, but is refused for a queue that is not bound, or not ours.
 		err := q.request(wire.Config{Queue: q.cfg.Queue, Mask: uint32(FlagFailOpen), Flags: uint32(q.flags & FlagFailOpen)})
@@ -124,41 +127,4 @@ func (q *Queue) watch(ctx context.Context, end context.CancelCauseFunc, told fun
 			return
 		}
 	}
-}
-
-// place is what is known of the path of a network namespace.
-type place struct {
-	path    string
-	opened  os.FileInfo // the namespace that was opened
-	other   os.FileInfo // what was there at the last look, if it is another
-	missing bool        // nothing was there at the last look
-}
-
-// look reports whether the path names another namespace now. An error alone says, once, that nothing can be seen there.
-//
-// Whoever makes a namespace's file ("ip netns add") makes an empty one first and mounts the namespace over it, so what is there
-// counts when it has been seen twice.
-func (p *place) look() (replaced bool, err error) {
-	if p.path == "" || p.opened == nil {
-		return false, nil
-	}
-	now, err := os.Stat(p.path)
-	if err != nil {
-		first := !p.missing
-		p.missing, p.other = true, nil
-		if !first {
-			return false, nil
-		}
-		return false, fmt.Errorf("the queue goes on in the network namespace that was opened: %w", err)
-	}
-	p.missing = false
-	switch {
-	case os.SameFile(now, p.opened):
-		p.other = nil
-	case p.other != nil && os.SameFile(now, p.other):
-		return true, fmt.Errorf("%w: %s", ErrNetnsReplaced, p.path)
-	default:
-		p.other = now
-	}
-	return false, nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // A train of UDP datagrams that begins a tracked connection arrives whole, however it is answered, where it is queued whole
-// (FlagGSO) or before conntrack. Elsewhere the kernel drops, without a word, all segments but one that come back when another
-// has confirmed the connection: see Hold.
+// (FlagGSO) or before conntrack. Elsewhere the kernel drops the segments that come back before the first one has confirmed the
+// connection: see Hold.
 func TestTrainArrives(t *testing.T) {
 	const segments, size = 10, 100
 	hosts := sandbox.Setup(t, 1).Hosts

@@ -7,7 +7,7 @@ import (
 )
 
 // A Verdict decides what becomes of a packet. Its zero value is invalid, so that a forgotten verdict is never mistaken
-// for one: a handler that returns it has its packet answered by Config.Default, and the program is told.
+// for one: a handler that returns it has its packet answered by Config.Default, and OnDefault is called.
 type Verdict uint32
 
 // The verdicts. In terms of a ruleset: a packet that a rule sent to the queue has left the chain it was in, and comes
@@ -34,10 +34,10 @@ const (
 	// what was set on the Packet is forgotten. See Config.MaxHeld.
 	//
 	// Without FlagGSO the kernel cuts a train of UDP datagrams (UDP_SEGMENT, as QUIC sends, or UDP GRO) before it queues it.
-	// If the train begins a tracked connection, the first segment that comes back confirms the connection, and the kernel
-	// drops each other one that comes back later with its own view of it. All arrive if they are answered in order. All but
-	// one are lost if the first is held, dropped or requeued, if they are answered in another order, or if they are queued at
-	// two hooks behind conntrack, even with Accept. No error and no counter shows it. Answer the first segment at once and the
+	// If the train begins a tracked connection, all segments share it, and the first confirms it when it passes its last hook.
+	// Until then the kernel drops each of the others that comes back. All arrive if they are answered in order. All but one
+	// are lost if the first is held, dropped or requeued, if they are answered in another order, or if they are queued at two
+	// hooks behind conntrack, even with Accept. No error and no counter shows it. Answer the first segment at once and the
 	// others in order, set FlagGSO, or queue before conntrack (priority -300).
 	Hold
 

@@ -46,6 +46,6 @@
 //
 // IPv4 with options, IPv6 with the extension headers that the Linux kernel walks (hop-by-hop, routing, destination options,
 // fragment, authentication); TCP, UDP, UDP-Lite, ICMP, ICMPv6, IGMP and SCTP. Checksums of other protocols are left as they
-// are. A tunnelled packet is payload, but for CompleteChecksum. An edit of an authenticated packet (AH) breaks its integrity check, which
-// only the holder of the key can mend.
+// are. A tunnelled packet is payload, but for CompleteChecksum. An edit of an authenticated packet (AH) breaks its integrity
+// check, which only the holder of the key can mend.
 package packet

@@ -18,7 +18,7 @@ const (
 )
 
 // drain waits until all queues of the namespace have been seen empty twice in a row: another CPU may have been in a rule, on
-// its way to a queue, when the rules were removed. It returns how many packets wait when ctx ends or patience is over.
+// its way to a queue, when the rules were replaced. It returns how many packets wait when ctx ends or patience is over.
 func (t *Table) drain(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

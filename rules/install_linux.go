@@ -70,7 +70,7 @@ func (t *Table) open() error {
 		return err
 	}
 	t.conn = conn
-	t.netns, _ = os.Stat("/proc/thread-self/ns/net")
+	t.netns = nlsock.OwnNetns()
 	// Not having it is no reason to fail: it may be that no program has used a queue yet.
 	t.queues, _ = os.Open(queuesPath)
 	return nil

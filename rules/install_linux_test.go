@@ -307,7 +307,7 @@ func TestNetnsIsReplaced(t *testing.T) {
 		t.Errorf("in the same namespace CheckNetns = %v", err)
 	}
 	point(of(net.Hosts[1]))
-	if err := table.CheckNetns(); !errors.Is(err, rules.ErrNetnsReplaced) || !strings.Contains(err.Error(), path) {
+	if err := table.CheckNetns(); !errors.Is(err, rules.ErrNetnsReplaced) || !errors.Is(err, ipq.ErrNetnsReplaced) || !strings.Contains(err.Error(), path) {
 		t.Errorf("CheckNetns = %v, want ErrNetnsReplaced", err)
 	}
 	os.Remove(path)

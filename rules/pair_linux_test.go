@@ -57,7 +57,7 @@ func TestQueriesThatComeInPairs(t *testing.T) {
 				sandbox.Require(t, "linux 6.12", sinceLinux(t, 6, 12), "before, the kernel sends the second query astray")
 			}
 			both := make(chan struct{})
-			serve(t, 928, func(*ipq.Packet) ipq.Verdict {
+			serve(t, ipq.Config{Queue: 928}, func(*ipq.Packet) ipq.Verdict {
 				<-both
 				return ipq.Accept
 			})

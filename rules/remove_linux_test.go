@@ -16,28 +16,15 @@ import (
 // hold reads a queue and keeps the first packet back.
 func hold(t *testing.T, queue uint16) (q *ipq.Queue, held chan ipq.ID) {
 	t.Helper()
-	q, err := ipq.Open(ipq.Config{Queue: queue})
-	if err != nil {
-		t.Fatal(err)
-	}
 	held = make(chan ipq.ID, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		first := true
-		done <- q.Serve(ctx, func(p *ipq.Packet) ipq.Verdict {
-			if first {
-				first = false
-				held <- p.ID
-				return ipq.Hold
-			}
-			return ipq.Accept
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		q.Close()
+	first := true
+	q = serve(t, ipq.Config{Queue: queue}, func(p *ipq.Packet) ipq.Verdict {
+		if first {
+			first = false
+			held <- p.ID
+			return ipq.Hold
+		}
+		return ipq.Accept
 	})
 	return q, held
 }

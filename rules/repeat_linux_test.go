@@ -1,7 +1,6 @@
 package rules_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,7 +33,7 @@ func TestRepeatMark(t *testing.T) {
 						Target: rules.Target{Queue: 925}, RepeatMark: bit,
 						Chains: []rules.Chain{{Hook: rules.Output, Match: []rules.Match{{Protocols: protocols(rules.UDP)}}}},
 					}
-					serve(t, 925, func(p *ipq.Packet) ipq.Verdict {
+					serve(t, ipq.Config{Queue: 925}, func(p *ipq.Packet) ipq.Verdict {
 						seen <- p.Mark
 						if len(seen) == times {
 							return ipq.Accept
@@ -83,7 +82,7 @@ func TestRepeatMarkAtTwoChains(t *testing.T) {
 			}}
 			var mu sync.Mutex
 			var got []string
-			serve(t, 925, func(p *ipq.Packet) ipq.Verdict {
+			serve(t, ipq.Config{Queue: 925}, func(p *ipq.Packet) ipq.Verdict {
 				mu.Lock()
 				defer mu.Unlock()
 				got = append(got, fmt.Sprintf("%s %#x", p.Hook, p.Mark))
@@ -143,7 +142,7 @@ func TestRepeatMarkStaysOutOfTunnels(t *testing.T) {
 			}
 			var mu sync.Mutex
 			seen := make(map[at]int)
-			serve(t, 925, func(p *ipq.Packet) ipq.Verdict {
+			serve(t, ipq.Config{Queue: 925}, func(p *ipq.Packet) ipq.Verdict {
 				var h packet.Headers
 				h.Parse(p.Payload)
 				mu.Lock()
@@ -200,31 +199,12 @@ func TestRepeatMarkOfTwoBits(t *testing.T) {
 	}
 }
 
-// serve reads a queue until the test ends.
-func serve(t *testing.T, queue uint16, h ipq.Handler) {
-	t.Helper()
-	q, err := ipq.Open(ipq.Config{Queue: queue})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- q.Serve(ctx, h) }()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // Accept goes on with the next chain of the hook, Stop with none of them but with the next hook.
 func TestAcceptGoesOnAndStopDoesNot(t *testing.T) {
 	sandbox.RequireNamespaces(t)
 	for verdict, want := range map[ipq.Verdict]int{ipq.Accept: 1, ipq.Stop: 0} {
 		t.Run(verdict.String(), func(t *testing.T) {
-			serve(t, 927, func(*ipq.Packet) ipq.Verdict { return verdict })
+			serve(t, ipq.Config{Queue: 927}, func(*ipq.Packet) ipq.Verdict { return verdict })
 			later, hook := open(t, 928), open(t, 929)
 			for queue, c := range map[uint16]rules.Chain{927: {Hook: rules.Output}, 928: {Hook: rules.Output, Priority: 10}, 929: {Hook: rules.Postrouting}} {
 				installed(t, rules.Install, rules.Plan{Target: rules.Target{Queue: queue}, Chains: []rules.Chain{c}})

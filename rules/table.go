@@ -1,14 +1,18 @@
 package rules
 
-import "errors"
+import (
+	"errors"
+
+	"ipq/internal/nlsock"
+)
 
 // ErrStillQueued is what errors.Is finds in the error of [Table.Remove] when packets waited in a queue of the namespace
 // until its patience was over. The kernel has dropped them.
 var ErrStillQueued = errors.New("packets were still queued")
 
 // ErrNetnsReplaced is what errors.Is finds in the error of [Table.CheckNetns] when Plan.Netns names another network
-// namespace than the one that the rules are in.
-var ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")
+// namespace than the one that the rules are in. It is ipq.ErrNetnsReplaced, too.
+var ErrNetnsReplaced = nlsock.ErrNetnsReplaced
 
 // queuedCounter is the name of the counter, in each table, of the packets that its rules have queued.
 const queuedCounter = "queued"

@@ -23,28 +23,33 @@ type tap struct {
 // open binds a queue of the sandbox and reads it until the test ends.
 func open(t *testing.T, queue uint16) *tap {
 	t.Helper()
-	q, err := ipq.Open(ipq.Config{Queue: queue})
+	tap := &tap{arrived: make(chan struct{}, 1000)}
+	serve(t, ipq.Config{Queue: queue}, func(p *ipq.Packet) ipq.Verdict {
+		tap.mu.Lock()
+		defer tap.mu.Unlock()
+		c := p.Clone()
+		var h packet.Headers
+		h.Parse(c.Payload)
+		tap.packets, tap.headers = append(tap.packets, c), append(tap.headers, h)
+		select {
+		case tap.arrived <- struct{}{}:
+		default:
+		}
+		return ipq.Accept
+	})
+	return tap
+}
+
+// serve opens a queue and has h decide until the test ends.
+func serve(t *testing.T, c ipq.Config, h ipq.Handler) *ipq.Queue {
+	t.Helper()
+	q, err := ipq.Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tap := &tap{arrived: make(chan struct{}, 1000)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() {
-		done <- q.Serve(ctx, func(p *ipq.Packet) ipq.Verdict {
-			tap.mu.Lock()
-			defer tap.mu.Unlock()
-			c := p.Clone()
-			var h packet.Headers
-			h.Parse(c.Payload)
-			tap.packets, tap.headers = append(tap.packets, c), append(tap.headers, h)
-			select {
-			case tap.arrived <- struct{}{}:
-			default:
-			}
-			return ipq.Accept
-		})
-	}()
+	go func() { done <- q.Serve(ctx, h) }()
 	t.Cleanup(func() {
 		cancel()
 		<-done
@@ -52,7 +57,7 @@ func open(t *testing.T, queue uint16) *tap {
 			t.Error(err)
 		}
 	})
-	return tap
+	return q
 }
 
 // take returns what has come since the last take.

@@ -42,7 +42,7 @@ func onePass(a, b Hook) bool {
 }
 
 // meetInNewUDP reports whether both chains may queue the same datagram, and it may begin a connection. Between the chains
-// addresses may be translated: then they may meet where it says that they do not.
+// addresses may be translated: then they may meet where the result is that they do not.
 func meetInNewUDP(a, b Chain) bool {
 	for _, m := range a.matches() {
 		for _, n := range b.matches() {

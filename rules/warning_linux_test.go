@@ -1,7 +1,6 @@
 package rules_test
 
 import (
-	"context"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,18 +29,7 @@ func TestTrains(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const length, size = 10, 1000
 			plan := rules.Plan{Target: rules.Target{Queue: 936}, Chains: c.chains}
-			q, err := ipq.Open(ipq.Config{Queue: 936, Flags: c.flags})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			done := make(chan error)
-			go func() { done <- q.Serve(ctx, func(*ipq.Packet) ipq.Verdict { return ipq.Accept }) }()
-			t.Cleanup(func() {
-				cancel()
-				<-done
-				q.Close()
-			})
+			serve(t, ipq.Config{Queue: 936, Flags: c.flags}, func(*ipq.Packet) ipq.Verdict { return ipq.Accept })
 			installed(t, rules.Install, plan)
 			from, to := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
 			raw, err := from.SyscallConn()

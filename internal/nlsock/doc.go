@@ -5,3 +5,8 @@
 // somebody else opened, or one end of a SEQPACKET socketpair whose other end plays the kernel. Receiving and sending
 // share no lock.
 package nlsock
+
+import "errors"
+
+// ErrNetnsReplaced is ipq.ErrNetnsReplaced and rules.ErrNetnsReplaced.
+var ErrNetnsReplaced = errors.New("the network namespace at the path is another one now")

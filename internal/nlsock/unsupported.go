@@ -27,6 +27,8 @@ const MaxPieces = 1
 func Dial() (*Conn, error)                       { return nil, errOS }
 func Adopt(f *os.File) (*Conn, error)            { f.Close(); return nil, errOS }
 func InNetns(string, func() error) error         { return errOS }
+func OwnNetns() os.FileInfo                      { return nil }
+func CheckNetns(string, os.FileInfo) error       { return errOS }
 func MayAdminister() bool                        { return false }
 func NewRing(n, size int) *Ring                  { return &Ring{} }
 func (c *Conn) Netlink() bool                    { return false }

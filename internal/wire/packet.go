@@ -115,7 +115,7 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 			p.Mark = binary.BigEndian.Uint32(v)
 		case attrTimestamp:
 			// skb->tstamp, of the wall clock, if there is one: at Output and Postrouting the field means something else, so
-			// the kernel leaves it out there. It is set on receipt while somebody has net_enable_timestamp() on.
+			// the kernel leaves it out there. It is set on receipt while net_enable_timestamp() is on.
 			p.Sec, p.Usec = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 		case attrIn:
 			// state->in. For the ip families that is the bridge where the packet came through one, for the bridge family it
@@ -168,7 +168,7 @@ func DecodePacket(p *Packet, body []byte) (identified bool, err error) {
 			// skb->priority; left out when 0.
 			p.Priority = binary.BigEndian.Uint32(v)
 		case attrCgroup:
-			// nfqnl_put_sk_classid(): sock_cgroup_classid() of the sending socket.
+			// nfqnl_put_sk_classid(): sock_cgroup_classid() of a full socket, as attrUID; left out when 0.
 			p.CgroupClass = binary.BigEndian.Uint32(v)
 		}
 	}
