@@ -73,7 +73,7 @@ func (s *supervisor) foreign(n *notification) bool {
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
 	o := s.decide(id, t, c)
-	for deadline := time.Now().Add(scarceTime); o.passing && time.Now().Before(deadline); o = s.decide(id, t, c) {
+	for deadline := time.Now().Add(scarceTime); o.temporary && time.Now().Before(deadline); o = s.decide(id, t, c) {
 		time.Sleep(time.Millisecond) // other calls give theirs back
 	}
 	if o.lack != nil {
