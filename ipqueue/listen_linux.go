@@ -189,7 +189,7 @@ func permit(dir *os.File, made string, mode fs.FileMode, gid int) (node, error) 
 	}
 	if gid >= 0 {
 		if err := unix.Fchownat(int(f.Fd()), "", -1, gid, unix.AT_EMPTY_PATH); err != nil {
-			return nodeOf(st), os.NewSyscallError("fchownat", err)
+			return nodeOf(st), fmt.Errorf("give the socket to group %d: %w (this process needs to be a member; with systemd: SupplementaryGroups=)", gid, err)
 		}
 	}
 	return nodeOf(st), os.Chmod(descriptor(f), mode)

@@ -32,13 +32,13 @@ type progress struct {
 
 	waiting  atomic.Int32 // how many wait for moved, so that it costs nothing when none does
 	moved    sync.Cond    // L is mu
-	patience *time.Timer  // of those who wait, made once
-	lost     int          // how often it was lost
+	patience *time.Timer  // bounds the waits; made once
+	ended    int          // how often it has ended them
 }
 
 func (p *progress) init() {
 	p.moved.L = &p.mu
-	p.patience = time.AfterFunc(orderPatience, p.losePatience)
+	p.patience = time.AfterFunc(orderPatience, p.giveUp)
 	p.patience.Stop()
 	p.look = func(fd uintptr) {
 		events := pollNow(fd, unix.POLLIN|unix.POLLRDHUP)
@@ -76,7 +76,7 @@ func (p *progress) await(done func() bool) {
 	defer p.mu.Unlock()
 	p.waiting.Add(1) // before done is asked again
 	p.patience.Reset(orderPatience)
-	for lost := p.lost; !done() && p.lost == lost; {
+	for ends := p.ended; !done() && p.ended == ends; {
 		p.moved.Wait()
 	}
 	if p.waiting.Add(-1) == 0 {
@@ -84,11 +84,11 @@ func (p *progress) await(done func() bool) {
 	}
 }
 
-// losePatience ends the waits.
-func (p *progress) losePatience() {
+// giveUp ends the waits.
+func (p *progress) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lost++
+	p.ended++
 	p.moved.Broadcast()
 }
 

@@ -108,16 +108,49 @@ func TestEmulate(t *testing.T) {
 	}
 }
 
-// With a group, nobody else can connect.
+// With a group, nobody else can connect. The group need not be one that root is in, and what a service that was killed has
+// left there is replaced.
 func TestEmulateGroup(t *testing.T) {
 	sandbox.RequireNamespaces(t)
-	path := filepath.Join(t.TempDir(), "ipq.sock")
-	emulate(t, nil, "--socket", path, "--group", strconv.Itoa(os.Getgid()))
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode() != fs.ModeSocket|0o660 || int(info.Sys().(*syscall.Stat_t).Gid) != os.Getgid() {
-		t.Errorf("the socket: %v, group %d, %v", info.Mode(), info.Sys().(*syscall.Stat_t).Gid, err)
+	gid := os.Getgid()
+	if secondUser(t) {
+		gid = 65534
 	}
-	peer(t, path)
+	path := filepath.Join(t.TempDir(), "ipq.sock")
+	for range 2 {
+		service := emulate(t, nil, "--socket", path, "--group", strconv.Itoa(gid))
+		info, err := os.Lstat(path)
+		if err != nil || info.Mode() != fs.ModeSocket|0o660 || int(info.Sys().(*syscall.Stat_t).Gid) != gid {
+			t.Fatalf("the socket: %v, %v; want group %d", info, err, gid)
+		}
+		peer(t, path)
+		service.Process.Kill()
+		service.Wait()
+	}
+}
+
+// Root that has nothing but CAP_NET_ADMIN gives the socket only to a group that it is in.
+func TestEmulateGroupOfOthers(t *testing.T) {
+	sandbox.RequireNamespaces(t)
+	sandbox.Require(t, "root", secondUser(t), "needs a second group")
+	for groups, says := range map[string]string{"--groups=65534": "serving", "--clear-groups": "SupplementaryGroups="} {
+		cmd := program(t, "setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all", groups,
+			binary(t), "emulate", "--socket", filepath.Join(t.TempDir(), "ipq.sock"), "--group", "65534")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = cmd.Stdout
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(out).ReadString('\n')
+		if err != nil || !strings.Contains(line, says) {
+			t.Errorf("with %s it says %q, %v; want %q", groups, line, err, says)
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
 }
 
 // A service manager is told when programs can connect.

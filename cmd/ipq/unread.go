@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,8 +52,9 @@ func (ns namespace) unread(proc string, queues []hostQueue) (list []unreadRule, 
 
 // without picks the rules that feed a queue that is not bound.
 func (ns namespace) without(bound map[uint16]bool, rules []queuerules.Rule) (list []unreadRule) {
+	sorted := slices.Sorted(maps.Keys(bound))
 	for _, r := range rules {
-		unread := ranges(r.First, r.Last, bound)
+		unread := ranges(r.First, r.Last, sorted)
 		if unread == "" {
 			continue
 		}
@@ -68,18 +71,21 @@ func (ns namespace) without(bound map[uint16]bool, rules []queuerules.Rule) (lis
 	return list
 }
 
-// ranges writes the numbers from first to last that are not in the set, such as "2-3,7".
-func ranges(first, last uint16, set map[uint16]bool) string {
+// ranges writes the numbers from first to last that are not in the sorted list, such as "2-3,7". It takes no longer for a
+// wide range: whoever may make a network namespace may fill it with rules for all queues.
+func ranges(first, last uint16, without []uint16) string {
 	var list []string
-	for n := int(first); n <= int(last); n++ {
-		if set[uint16(n)] {
-			continue
+	next := int(first)
+	i, _ := slices.BinarySearch(without, first)
+	for ; i < len(without) && without[i] <= last; i++ {
+		n := int(without[i])
+		if n > next {
+			list = append(list, span(next, n-1))
 		}
-		start := n
-		for n < int(last) && !set[uint16(n+1)] {
-			n++
-		}
-		list = append(list, span(start, n))
+		next = n + 1
+	}
+	if next <= int(last) {
+		list = append(list, span(next, int(last)))
 	}
 	return strings.Join(list, ",")
 }

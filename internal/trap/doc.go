@@ -34,7 +34,8 @@
 // supervisor's end. When that comes unexpectedly, the watcher writes one line to
 // standard error and sends SIGTERM to the processes that hold an injected socket,
 // and SIGKILL to those that still hold one five seconds later. Processes without
-// one, and those that are not under the filter, are left alone. The supervisor
+// one are left alone, those that are not under the filter, and those that the user
+// who opened the socket may not signal: sockets can be passed on. The supervisor
 // does the same two seconds after the other end of a socket was closed, which is
 // when the service was stopped or a queue has failed.
 //

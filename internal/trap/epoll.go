@@ -13,6 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A registration is a socket in an epoll set.
+type registration struct {
+	inode inode
+	owner uint32 // effective user id of the thread that opened it
+}
+
 // An epollSet is an epoll set in which every injected socket is registered, under
 // a key. The kernel lists what is registered, with its inode, in
 // /proc/self/fdinfo, and reports a socket whose other end was closed. The set can
@@ -46,8 +52,9 @@ func (e *epollSet) Close() {
 }
 
 // add registers a socket. The set reports it once, when its other end is closed.
-func (e *epollSet) add(fd int, key int32) error {
-	event := unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: key} // EPOLLHUP needs no asking
+// The 64 bits that are the caller's are the key, and above it the owner.
+func (e *epollSet) add(fd int, key int32, owner uint32) error {
+	event := unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: key, Pad: int32(owner)} // EPOLLHUP needs no asking
 	if err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
@@ -75,19 +82,19 @@ func (e *epollSet) hungUp() ([]int32, error) {
 
 // registered returns the sockets that are open, by key. One goroutine may call
 // it at a time.
-func (e *epollSet) registered() (map[int32]inode, error) {
+func (e *epollSet) registered() (map[int32]registration, error) {
 	if _, err := e.list.Seek(0, 0); err != nil {
 		return nil, err
 	}
-	sockets := make(map[int32]inode)
+	sockets := make(map[int32]registration)
 	lines := bufio.NewScanner(e.list)
 	for lines.Scan() {
-		key, i, ok, err := parseRegistration(lines.Text())
+		key, r, ok, err := parseRegistration(lines.Text())
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			sockets[key] = i
+			sockets[key] = r
 		}
 	}
 	return sockets, lines.Err()
@@ -96,14 +103,14 @@ func (e *epollSet) registered() (map[int32]inode, error) {
 // parseRegistration reads a line of the fdinfo of an epoll set; ok is false for
 // the lines that are about the set itself:
 //
-//	tfd:        7 events: 40000018 data:                2  pos:0 ino:3039 sdev:8
-func parseRegistration(line string) (key int32, i inode, ok bool, err error) {
+//	tfd:        7 events: 40000018 data:      fffe00000002  pos:0 ino:3039 sdev:8
+func parseRegistration(line string) (key int32, r registration, ok bool, err error) {
 	if !strings.HasPrefix(line, "tfd:") {
-		return 0, 0, false, nil
+		return 0, registration{}, false, nil
 	}
 	data, err1 := hexField(line, "data:")
 	number, err2 := hexField(line, "ino:")
-	return int32(data), inode(number), true, errors.Join(err1, err2)
+	return int32(data), registration{inode(number), uint32(data >> 32)}, true, errors.Join(err1, err2)
 }
 
 func hexField(line, name string) (uint64, error) {

@@ -55,7 +55,7 @@ func NewSockets() (*Sockets, error) {
 type Sockets struct{ s *sockets }
 
 func (s *Sockets) Close()                                   { s.s.Close() }
-func (s *Sockets) Add(fd int, protocol int) (func(), error) { return s.s.add(fd, protocol) }
+func (s *Sockets) Add(fd int, protocol int) (func(), error) { return s.s.add(fd, protocol, 0) }
 
 // Busy tells whether a call is under way.
 func (s *Sockets) Busy() bool {

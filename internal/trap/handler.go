@@ -38,14 +38,14 @@ func OpenOwn(report func(message string)) (Handler, error) {
 
 type own struct{ *ipqueue.Handler }
 
-// lastWords is how often Close looks whether all sockets are closed.
-const lastWords = 2 * time.Millisecond
+// closeEvery is how often Close looks whether all sockets are closed.
+const closeEvery = 2 * time.Millisecond
 
 // Close serves the sockets that are still open: a program that has ended may
 // have left verdicts in one, and a process that is no descendant may hold one.
 func (o own) Close() error {
 	for s := o.Status(); s.IPv4.Programs+s.IPv6.Programs > 0; s = o.Status() {
-		time.Sleep(lastWords)
+		time.Sleep(closeEvery)
 	}
 	return o.Handler.Close()
 }

@@ -27,6 +27,6 @@ func (s *supervisor) watchSockets() {
 		}
 		time.Sleep(reconnectTime)
 		terminate("the queue handler, or the service (ipq emulate), was stopped",
-			func() map[inode]bool { return s.sockets.still(ended) }, s.outside, s.report)
+			func() map[inode]uint32 { return s.sockets.still(ended) }, s.outside, s.report)
 	}
 }

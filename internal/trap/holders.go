@@ -20,11 +20,13 @@ type holder struct {
 	pidfd int
 }
 
-// holders returns the processes that have one of the sockets open and have more
-// seccomp filters than outside, which are those that the listener's filter is
-// among: not a process from elsewhere that was given a socket. The caller closes
-// them.
-func holders(sockets map[inode]bool, outside int) []holder {
+// holders returns the processes that have one of the sockets open, whose owners are
+// given, and have more seccomp filters than outside, which are those that the
+// listener's filter is among: not a process from elsewhere that was given a socket.
+// That may have filters of its own. So whoever opened a socket, and may end it at
+// any time, has no other process ended than kill(2) would end for them. The caller
+// closes the holders.
+func holders(sockets map[inode]uint32, outside int) []holder {
 	directories, _ := filepath.Glob("/proc/[0-9]*")
 	var found []holder
 	for _, dir := range directories {
@@ -37,7 +39,7 @@ func holders(sockets map[inode]bool, outside int) []holder {
 			continue
 		}
 		id, err := thread(pid).identity()
-		if err != nil || id.filters <= outside || !holds(pid, sockets) || unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
+		if err != nil || id.filters <= outside || !holds(pid, id, sockets) || unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
 			unix.Close(pidfd)
 			continue
 		}
@@ -49,7 +51,7 @@ func holders(sockets map[inode]bool, outside int) []holder {
 
 // holds looks into every thread of a process: each may have descriptors of its
 // own, and those of one that has ended cannot be seen.
-func holds(pid int, sockets map[inode]bool) bool {
+func holds(pid int, id identity, sockets map[inode]uint32) bool {
 	threads, _ := filepath.Glob(thread(pid).path("task/[0-9]*"))
 	for _, dir := range threads {
 		d, err := os.Open(dir + "/fd")
@@ -63,7 +65,8 @@ func holds(pid int, sockets map[inode]bool) bool {
 			if err != nil {
 				continue
 			}
-			if i, ok := parseSocketLink(link); ok && sockets[i] {
+			i, ok := parseSocketLink(link)
+			if owner, held := sockets[i]; ok && held && id.maySignal(owner) {
 				return true
 			}
 		}
@@ -78,7 +81,7 @@ const terminateTime = 5 * time.Second
 // terminate ends the processes that hold sockets which will never be served
 // again: many would read the end of file for ever. still returns which of the
 // sockets are open now; a process that has closed its own is left alone.
-func terminate(why string, still func() map[inode]bool, outside int, report func(message string)) {
+func terminate(why string, still func() map[inode]uint32, outside int, report func(message string)) {
 	found := holders(still(), outside)
 	if len(found) == 0 {
 		return

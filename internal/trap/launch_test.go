@@ -3,6 +3,7 @@
 package trap_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -366,11 +367,7 @@ func TestSupervisorGoneElsewhere(t *testing.T) {
 		t.Errorf("standard error %q", got)
 	}
 	s.gone()
-	for deadline := time.Now().Add(patience); len(marked(environWatch+"="+s.accept.Addr().String())) > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the watcher stays")
-		}
-	}
+	s.alone()
 	select {
 	case <-signals:
 		t.Error("this process was to be terminated")
@@ -378,6 +375,48 @@ func TestSupervisorGoneElsewhere(t *testing.T) {
 	}
 	if n, err := gift.Read(make([]byte, 100)); n != 0 {
 		t.Errorf("%d bytes came, %v; want the end", n, err)
+	}
+}
+
+// TestSupervisorGoneOtherUser: nor does a program have a process of another user
+// terminated by giving it a socket, whatever filters that has.
+func TestSupervisorGoneOtherUser(t *testing.T) {
+	user := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
+	sandbox.Require(t, "root", exec.Command(user[0], append(user[1:], "true")...).Run() == nil, "needs a second user")
+	path, client := filepath.Join(t.TempDir(), "gift"), client(t, runtime.GOARCH)
+	l := listen(t, path)
+	err := errors.Join(os.Chmod(filepath.Dir(client), 0o755), os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755),
+		os.Chmod(filepath.Dir(path), 0o755), os.Chmod(path, 0o777))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, append(user, "sh", "-c", `"$0" give "$1"; exec "$0" again hello`, client, path)...).supervised()
+	gift := receiveGift(t, l)
+	s.read("give: ok\n")
+	s.read("made\n")
+	cmd := exec.Command(executable(t), "sh", "-c", "echo ready; read line; echo lives")
+	cmd.ExtraFiles = []*os.File{gift}
+	other := startCommand(t, cmd).supervised()
+	other.read("ready\n")
+	unix.Kill(s.pid, unix.SIGKILL)
+	if status := s.wait(); !status.Signaled() || status.Signal() != unix.SIGTERM {
+		t.Errorf("the program ends with %#x, want SIGTERM", status)
+	}
+	s.gone()
+	s.alone()
+	fmt.Fprintln(other.stdin)
+	other.read("lives\n")
+	other.wait()
+	other.gone()
+}
+
+// alone waits for all processes that the launcher has started to end.
+func (s *session) alone() {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); len(marked(environWatch+"="+s.accept.Addr().String())) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("the watcher stays")
+		}
 	}
 }
 

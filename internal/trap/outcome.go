@@ -17,8 +17,8 @@ type outcome struct {
 	ended  bool // the call has been answered, with a descriptor
 	errno  unix.Errno
 
-	lack    error // what the supervisor had too little of, when that is why it fails
-	passing bool  // and that may soon be otherwise
+	lack      error // what the supervisor had too little of, when that is why it fails
+	temporary bool  // and that may soon be otherwise
 }
 
 var native = outcome{native: true}
@@ -41,7 +41,7 @@ func scarce(err error) unix.Errno {
 }
 
 // lacking is the outcome of a call for which a file in /proc could not be opened.
-func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err, passing: true} }
+func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err, temporary: true} }
 
 // scarceTime is how long a call waits for what others give back.
 const scarceTime = time.Second

@@ -44,9 +44,9 @@ func newSockets() (*sockets, error) {
 
 func (s *sockets) Close() { s.epoll.Close() }
 
-// add takes note of the socket behind fd. The caller closes fd when the program
-// has it, and then calls released.
-func (s *sockets) add(fd int, protocol int) (released func(), err error) {
+// add takes note of the socket behind fd, which a thread of the user owner opens.
+// The caller closes fd when the program has it, and then calls released.
+func (s *sockets) add(fd int, protocol int, owner uint32) (released func(), err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("fstat: %w", err)
@@ -58,7 +58,7 @@ func (s *sockets) add(fd int, protocol int) (released func(), err error) {
 		s.crowd = max(smallCrowd, 2*len(s.open))
 	}
 	s.key++
-	if err := s.epoll.add(fd, s.key); err != nil {
+	if err := s.epoll.add(fd, s.key, owner); err != nil {
 		return nil, err
 	}
 	k := &socket{key: s.key, protocol: protocol, released: make(chan struct{})}
@@ -166,15 +166,15 @@ func (s *sockets) owner(protocol int, port uint32) *socket {
 	return nil
 }
 
-// still returns those of the sockets with the keys that are open.
-func (s *sockets) still(keys map[int32]bool) map[inode]bool {
+// still returns those of the sockets with the keys that are open, with their owners.
+func (s *sockets) still(keys map[int32]bool) map[inode]uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	registered, _ := s.epoll.registered()
-	open := make(map[inode]bool)
-	for key, i := range registered {
+	open := make(map[inode]uint32)
+	for key, r := range registered {
 		if keys[key] {
-			open[i] = true
+			open[r.inode] = r.owner
 		}
 	}
 	return open

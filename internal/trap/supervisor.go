@@ -73,7 +73,7 @@ func (s *supervisor) foreign(n *notification) bool {
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
 	o := s.decide(id, t, c)
-	for deadline := time.Now().Add(scarceTime); o.passing && time.Now().Before(deadline); o = s.decide(id, t, c) {
+	for deadline := time.Now().Add(scarceTime); o.temporary && time.Now().Before(deadline); o = s.decide(id, t, c) {
 		time.Sleep(time.Millisecond) // other calls give theirs back
 	}
 	if o.lack != nil {
@@ -183,13 +183,13 @@ func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outc
 		return failed(unix.EPROTONOSUPPORT)
 	}
 	o, released := failed(unix.EPROTONOSUPPORT), func() {}
-	raw.Control(func(fd uintptr) { o, released = s.inject(id, int(fd), protocol, int32(c.args[1])) })
+	raw.Control(func(fd uintptr) { o, released = s.inject(id, int(fd), protocol, int32(c.args[1]), who.effective) })
 	f.Close()
 	released()
 	return o
 }
 
-func (s *supervisor) inject(id uint64, fd, protocol int, kind int32) (o outcome, released func()) {
+func (s *supervisor) inject(id uint64, fd, protocol int, kind int32, owner uint32) (o outcome, released func()) {
 	// The kernel gives out the lowest number that is free. The last ones are for
 	// calls about the sockets that there are.
 	if fd >= s.maxFD {
@@ -200,7 +200,7 @@ func (s *supervisor) inject(id uint64, fd, protocol int, kind int32) (o outcome,
 		return failed(unix.ENOBUFS), func() {}
 	}
 	// First known, then given: the next call may be a bind by another thread.
-	released, err := s.sockets.add(fd, protocol)
+	released, err := s.sockets.add(fd, protocol, owner)
 	if err != nil {
 		s.once("add", fmt.Sprintf("cannot take note of a socket: %v", err))
 		return failed(unix.ENOBUFS), func() {}

@@ -69,6 +69,14 @@ type identity struct {
 	pid      uint32 // getpid(), as the process itself sees it
 	netAdmin bool   // CAP_NET_ADMIN is effective
 	filters  int    // seccomp filters
+
+	real, effective, saved uint32 // user ids
+}
+
+// maySignal reports whether a process with an effective user id may send signals to
+// this one.
+func (id identity) maySignal(effective uint32) bool {
+	return effective == 0 || effective == id.real || effective == id.saved
 }
 
 func (t thread) identity() (identity, error) {
@@ -95,6 +103,10 @@ func parseStatus(b []byte) (id identity, err error) {
 				return identity{}, fmt.Errorf("trap: %s in a status file: %w", name, err)
 			}
 			id.pid = uint32(n)
+		case "Uid":
+			if n, err := fmt.Sscan(value, &id.real, &id.effective, &id.saved); n != 3 {
+				return identity{}, fmt.Errorf("trap: %s in a status file: %w", name, err)
+			}
 		case "CapEff":
 			n, err := strconv.ParseUint(last, 16, 64)
 			if err != nil {

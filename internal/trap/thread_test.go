@@ -24,6 +24,9 @@ func TestParseStatus(t *testing.T) {
 		{"Tgid:\t12\nNStgid:\t12\t7\t3\nCapEff:\t0000000000000000\n", 3, false, false}, // in a pid namespace, in another
 		{"Tgid:\t12\nCapEff:\t0000000000001000\n", 12, true, false},                    // no CONFIG_PID_NS
 		{"Name:\tTgid: 5\nTgid:\t12\n", 12, false, false},
+		{"Tgid:\t12\nUid:\t1\t2\t3\t4\n", 12, false, false},
+		{"Tgid:\t12\nUid:\t1\t-2\t3\t4\n", 0, false, true},
+		{"Tgid:\t12\nUid:\t1\t2\n", 0, false, true},
 		{"Tgid:\t-1\n", 0, false, true},
 		{"Tgid:\t4294967296\n", 0, false, true},
 		{"CapEff:\tzz\nTgid:\t1\n", 0, false, true},

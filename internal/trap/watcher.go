@@ -94,16 +94,16 @@ func watch(report func(message string)) error {
 		return nil // dismissed
 	}
 	terminate(fmt.Sprintf("the supervisor (process %d) was killed or has failed", supervisor),
-		func() map[inode]bool { return openSockets(epoll) }, outside, report)
+		func() map[inode]uint32 { return openSockets(epoll) }, outside, report)
 	return nil
 }
 
-// openSockets returns the sockets of a set that are open.
-func openSockets(epoll *epollSet) map[inode]bool {
+// openSockets returns the sockets of a set that are open, with their owners.
+func openSockets(epoll *epollSet) map[inode]uint32 {
 	registered, _ := epoll.registered()
-	open := make(map[inode]bool)
-	for _, i := range registered {
-		open[i] = true
+	open := make(map[inode]uint32)
+	for _, r := range registered {
+		open[r.inode] = r.owner
 	}
 	return open
 }

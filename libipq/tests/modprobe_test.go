@@ -68,4 +68,31 @@ func TestModprobe(t *testing.T) {
 	if out, err := modprobe("ip_queue"); err == nil || !strings.Contains(out, "ipq emulate does not start") {
 		t.Errorf("without a service modprobe says %v\n%s", err, out)
 	}
+	// An empty PATH is none, and not the current directory.
+	script("ipq", fmt.Sprintf("echo called >> %s\n", note))
+	path, err := exec.LookPath("modprobe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	configuration, err := filepath.Abs("../../packaging/modprobe.d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "-C", configuration, "-n", "-v", "ip_queue")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, _, found := strings.Cut(strings.TrimPrefix(string(out), "install "), ";")
+	if !found {
+		t.Fatalf("modprobe shows %q", out)
+	}
+	for _, environment := range []string{"PATH=", "NOTHING="} {
+		cmd := exec.Command("/bin/sh", "-c", command+"; env | grep ^PATH=; ipq")
+		cmd.Dir, cmd.Env = dir, []string{environment}
+		out, _ := cmd.CombinedOutput()
+		if _, err := os.Stat(note); err == nil || !strings.HasPrefix(string(out), "PATH=/usr/") {
+			t.Errorf("with %s: %q, and a program of the current directory is called: %t", environment, out, err == nil)
+		}
+	}
 }
