@@ -214,7 +214,7 @@ func TestLoopedBackWithoutAddress(t *testing.T) {
 				tap.wait(t, 1)
 				packets, headers := tap.take()
 				for i, p := range packets {
-					switch string(headers[i].Payload()) { // the kernel has messages of its own, such as IGMP's
+					switch string(headers[i].Payload()) { // the kernel has IGMP messages without an address, too
 					case "who am I":
 						got = append(got, p.Hook.String()+" "+p.InName()+p.OutName())
 					case "the end":
