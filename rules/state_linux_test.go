@@ -208,18 +208,27 @@ func TestLoopedBackWithoutAddress(t *testing.T) {
 				{Hook: rules.Prerouting, Priority: -300, Match: []rules.Match{{Family: rules.IPv4, Except: []rules.Match{{LoopedBack: true}}}}},
 				{Hook: rules.Output, Match: []rules.Match{{Family: rules.IPv4, Except: []rules.Match{{Out: []string{"lo"}}}}}},
 			}})
-			const text = "who am I"
-			sender{&sandbox.Host{}, "bare0", "0.0.0.0", "255.255.255.255:67"}.send(t, text)
-			tap.wait(t, 2)
-			sender{&sandbox.Host{}, "lo", "127.0.0.1", "127.0.0.1:67"}.send(t, "the end") // after any copy that is still to come
-			tap.wait(t, 1)
-			packets, headers := tap.take()
 			var got []string
-			for i, p := range packets {
-				// The kernel's own IGMP messages, such as those for a group that was left a moment ago, have no address either.
-				if string(headers[i].Payload()) == text {
-					got = append(got, p.Hook.String()+" "+p.InName()+p.OutName())
+			ended := false
+			hear := func() {
+				tap.wait(t, 1)
+				packets, headers := tap.take()
+				for i, p := range packets {
+					switch string(headers[i].Payload()) { // the kernel has IGMP messages without an address, too
+					case "who am I":
+						got = append(got, p.Hook.String()+" "+p.InName()+p.OutName())
+					case "the end":
+						ended = true
+					}
 				}
+			}
+			sender{&sandbox.Host{}, "bare0", "0.0.0.0", "255.255.255.255:67"}.send(t, "who am I")
+			for len(got) < 2 {
+				hear()
+			}
+			sender{&sandbox.Host{}, "lo", "127.0.0.1", "127.0.0.1:67"}.send(t, "the end") // after any copy that is still to come
+			for !ended {
+				hear()
 			}
 			slices.Sort(got)
 			if want := []string{"output bare0", "prerouting bare1"}; !slices.Equal(got, want) {
