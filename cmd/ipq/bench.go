@@ -48,7 +48,7 @@ ipq bench
 ipq bench --time 2m
 # One JSON object
 ipq bench -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.worker != "" {
 				return benchWork(cmd.OutOrStdout(), o.worker, o.time)

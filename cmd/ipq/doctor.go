@@ -35,7 +35,7 @@ The exit status is 0 only when ipq watch would work, else 2.`,
 ipq doctor
 # For a program that sets up machines
 ipq doctor -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if inside {
 				f, err := probeInside()

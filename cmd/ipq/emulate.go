@@ -51,7 +51,7 @@ not supported". "ipq doctor" shows whether it runs, and "ipq ps" what
 ipq emulate
 # Members of the group "filter" may use it; IPv6 comes by a queue of its own
 ipq emulate --group filter --queue6 6`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.run(cmd)
 		},

@@ -167,7 +167,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"watch", "-n=maybe"}, 64, "-n maybe: want true or false"},
 		{[]string{"emulate", "--maxlen", "many"}, 64, "--maxlen many: want a whole number"},
 		{[]string{"ps", "--nosuch"}, 64, "ipq ps --help"},
-		{[]string{"ps", "extra"}, 64, `"extra"`},
+		{[]string{"ps", "extra"}, 64, `ipq ps takes no argument: "extra" (see ipq ps --help)`},
 		{[]string{"ps", "-o", "xml"}, 64, "want text or json"},
 		{[]string{"ps", "-o"}, 64, "needs an argument"},
 		{[]string{"help", "nosuch"}, 64, `"nosuch"`},

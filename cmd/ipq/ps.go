@@ -52,7 +52,7 @@ a process dropped by its verdict are not counted here: they are not lost.`,
 ipq ps
 # The same for programs
 ipq ps -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runtime.GOOS != "linux" {
 				return unableError(errors.New("packet queues exist on Linux only"))
