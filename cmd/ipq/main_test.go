@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ipq"
 	"ipq/internal/sandbox"
@@ -198,6 +199,29 @@ func TestHelpBeginsWithExamples(t *testing.T) {
 		if l := e.lines(); len(l) < 4 || l[2] != "Examples:" || !strings.Contains(e.stdout, "      ipq "+name) {
 			t.Errorf("ipq %s --help:\n%s", name, e.stdout)
 		}
+	}
+}
+
+// A terminal has 80 columns unless it was made wider.
+func TestHelpFitsTerminal(t *testing.T) {
+	for _, name := range append(commands(t), "help") {
+		for _, line := range run(t, "help", name).lines() {
+			if n := utf8.RuneCountInString(line); n > 80 {
+				t.Errorf("ipq help %s: %d columns: %s", name, n, line)
+			}
+		}
+	}
+}
+
+// "ipq COMMAND --help" and "ipq help COMMAND" are one text.
+func TestHelpIsOneText(t *testing.T) {
+	for _, name := range append(commands(t), "help") {
+		if flag, command := run(t, name, "--help").stdout, run(t, "help", name).stdout; flag != command {
+			t.Errorf("ipq help %s:\n%s\nipq %[1]s --help:\n%[3]s", name, command, flag)
+		}
+	}
+	if flag, command, alone := run(t, "--help").stdout, run(t, "help").stdout, run(t).stdout; flag != command || flag != alone {
+		t.Errorf("ipq --help:\n%s\nipq help:\n%s\nipq:\n%s", flag, command, alone)
 	}
 }
 
