@@ -29,8 +29,8 @@ func newCompletionCommand() *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "print what makes a shell complete ipq's commands and flags",
 		Long: `Prints a script for bash, zsh, fish or powershell. The shell reads it when it
-starts, or at once by its command "source". For bash, the package bash-completion
-has to be installed.`,
+starts, or at once by its command "source". For bash, the package
+bash-completion has to be installed.`,
 		Example: `# This shell only
 source <(ipq completion bash)
 # Every new shell

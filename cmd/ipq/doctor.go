@@ -25,17 +25,18 @@ func newDoctorCommand() *cobra.Command {
 and of what does not, the one thing to do about it. No packet is touched.
 
 It also shows whether the ip_queue service runs (at IPQ_SOCKET, or its usual
-place), every queue with what is wrong with it, and every rule that sends packets
-to a queue that no program reads: see "ipq ps --help". Of each process that owns a
-queue, and so looks at strangers' packets, it says what that may still do: its
-capabilities, and whether it has no_new_privs and a seccomp filter.
+place), every queue with what is wrong with it, and every rule that sends
+packets to a queue that no program reads: see "ipq ps --help". Of each process
+that owns a queue, and so looks at strangers' packets, it says what that may
+still do: its capabilities, and whether it has no_new_privs and a seccomp
+filter.
 
 The exit status is 0 only when ipq watch would work, else 2.`,
 		Example: `# Why does ipq watch not work?
 ipq doctor
 # For a program that sets up machines
 ipq doctor -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if inside {
 				f, err := probeInside()

@@ -22,46 +22,46 @@ func newEmulateCommand() *cobra.Command {
 	e := emulation{socket: ipqueue.DefaultSocket, maxLen: ipqueue.DefaultMaxLen}
 	cmd := &cobra.Command{
 		Use:   "emulate",
-		Short: "serve programs that were written for ip_queue, in place of its kernel modules",
-		Long: `Does what "modprobe ip_queue ip6_queue" did up to Linux 3.4: takes the packets that
--j QUEUE sends to queue 0 and gives them to programs that use libipq, one for
-each address family at a time. Programs find it by the libipq of this project, or
-are started with "ipq run".
+		Short: "serve programs written for ip_queue, in place of its modules",
+		Long: `Does what "modprobe ip_queue ip6_queue" did up to Linux 3.4: takes the packets
+that -j QUEUE sends to queue 0 and gives them to programs that use libipq, one
+for each address family at a time. Programs find it by the libipq of this
+project, or are started with "ipq run".
 
 Nobody but root and the user of the service may write to the directory of the
 socket. Anyone may connect to it, as anyone could open a netlink socket; what a
-program asks for is then refused with EPERM unless it runs as root. With --group,
-the members of that group may use it too, and nobody else can connect.
+program asks for is then refused with EPERM unless it runs as root. With
+--group, the members of that group may use it too, and nobody else can connect.
 
-As long as no program has set a mode, queued packets are dropped. When the service
-stops or is killed, what waited for a verdict is dropped, and the kernel drops what
-comes next, or lets it pass where the rule says so (NFQUEUE --queue-bypass; -j QUEUE
-has no such thing). A program that uses this project's libipq connects again by
-itself once the service is back. Another one reads an end of file, and has to be
-started again.
+As long as no program has set a mode, queued packets are dropped. When the
+service stops or is killed, what waited for a verdict is dropped, and the
+kernel drops what comes next, or lets it pass where the rule says so (NFQUEUE
+--queue-bypass; -j QUEUE has no such thing). A program that uses this project's
+libipq connects again by itself once the service is back. Another one reads an
+end of file, and has to be started again.
 
-Of what root may do it keeps CAP_NET_ADMIN alone, and owning root's files, none of
-which it can open for writing. So the directory of the socket must be one that this
-user may write to without more.
+The service gives up every capability but CAP_NET_ADMIN. As root it still owns
+root's files, and can open none of them for writing. The directory of the
+socket must be one that its user may write to without any other capability.
 
-Without it, and without ip_queue in the kernel, such programs fail with "Protocol
-not supported". "ipq doctor" shows whether it runs, and "ipq ps" what
-/proc/net/ip_queue showed.`,
+Without the service, and without ip_queue in the kernel, such programs fail
+with "Protocol not supported". "ipq doctor" shows whether it runs, and "ipq ps"
+what /proc/net/ip_queue showed.`,
 		Example: `# In place of modprobe ip_queue
 ipq emulate
 # Members of the group "filter" may use it; IPv6 comes by a queue of its own
 ipq emulate --group filter --queue6 6`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.run(cmd)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&e.socket, "socket", e.socket, "the socket that programs connect to")
-	flags.Uint16Var(&e.queue4, "queue4", 0, "the queue that IPv4 packets come from")
-	flags.Uint16Var(&e.queue6, "queue6", 0, "the queue that IPv6 packets come from")
-	flags.Int64Var(&e.maxLen, "maxlen", e.maxLen, "packets of a family that may wait; more are dropped; -1: any number")
-	flags.StringVar(&e.group, "group", "", "a group whose members may use it, by name or number")
+	flags.StringVar(&e.socket, "socket", e.socket, "`PATH` of the socket that programs connect to")
+	flags.Uint16Var(&e.queue4, "queue4", 0, "queue `N` has the IPv4 packets (default 0)")
+	flags.Uint16Var(&e.queue6, "queue6", 0, "queue `N` has the IPv6 packets (default 0)")
+	flags.Int64Var(&e.maxLen, "maxlen", e.maxLen, "let `N` packets of each family wait, and drop more; -1: any number")
+	flags.StringVar(&e.group, "group", "", "let the members of `GROUP`, a name or a number, use it")
 	return cmd
 }
 

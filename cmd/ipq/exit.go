@@ -20,7 +20,8 @@ const (
 )
 
 const exitText = `0 when done, also after SIGINT, SIGTERM or SIGHUP, and when the reader of the
-output has gone; 1 when it failed; 2 when it cannot run here; 64 for bad usage.`
+output has gone; 1 when it failed; 2 when it cannot run here; 64 for bad
+usage.`
 
 // statusError is an error that sets the exit status. Without an error inside,
 // nothing is printed.

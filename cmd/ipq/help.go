@@ -32,8 +32,12 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
+// helpWidth is the width of a terminal that was not made wider.
+const helpWidth = 80
+
 // help prints what a person wants first: what it is for, and examples.
 func help(cmd *cobra.Command, _ []string) {
+	cmd.InitDefaultHelpFlag() // as cobra does only for a command that it executes
 	w := cmd.OutOrStdout()
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), cmd.Short)
 	if cmd.Example != "" {
@@ -60,7 +64,7 @@ func help(cmd *cobra.Command, _ []string) {
 		list(w, cmd, func(c *cobra.Command) bool { return true })
 	}
 	if cmd.HasAvailableLocalFlags() {
-		fmt.Fprintf(w, "\nFlags:\n%s", cmd.LocalFlags().FlagUsages())
+		fmt.Fprintf(w, "\nFlags:\n%s", cmd.LocalFlags().FlagUsagesWrapped(helpWidth))
 	}
 	if !cmd.HasParent() {
 		fmt.Fprintf(w, "\nExit status:\n  %s\n", strings.ReplaceAll(exitText, "\n", "\n  "))

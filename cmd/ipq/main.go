@@ -80,9 +80,9 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ipq",
 		Short: "show and decide packets in the kernel's own queue",
-		Long: `A firewall rule can send packets to a queue in the kernel, where a program decides
-what becomes of each: it goes on, it is dropped, or it goes on changed.`,
-		Example: `# See it work, with no privilege and no risk
+		Long: `A firewall rule can send packets to a queue in the kernel, where a program
+decides what becomes of each: it goes on, it is dropped, or it goes on changed.`,
+		Example: `# See it work, with no privilege and at no risk
 ipq try
 # Can this machine do it? What has to change?
 ipq doctor

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ipq"
 	"ipq/internal/sandbox"
@@ -167,7 +168,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"watch", "-n=maybe"}, 64, "-n maybe: want true or false"},
 		{[]string{"emulate", "--maxlen", "many"}, 64, "--maxlen many: want a whole number"},
 		{[]string{"ps", "--nosuch"}, 64, "ipq ps --help"},
-		{[]string{"ps", "extra"}, 64, `"extra"`},
+		{[]string{"ps", "extra"}, 64, `ipq ps takes no argument: "extra" (see ipq ps --help)`},
 		{[]string{"ps", "-o", "xml"}, 64, "want text or json"},
 		{[]string{"ps", "-o"}, 64, "needs an argument"},
 		{[]string{"help", "nosuch"}, 64, `"nosuch"`},
@@ -198,6 +199,29 @@ func TestHelpBeginsWithExamples(t *testing.T) {
 		if l := e.lines(); len(l) < 4 || l[2] != "Examples:" || !strings.Contains(e.stdout, "      ipq "+name) {
 			t.Errorf("ipq %s --help:\n%s", name, e.stdout)
 		}
+	}
+}
+
+// A terminal has 80 columns unless it was made wider.
+func TestHelpFitsTerminal(t *testing.T) {
+	for _, name := range append(commands(t), "help") {
+		for _, line := range run(t, "help", name).lines() {
+			if n := utf8.RuneCountInString(line); n > 80 {
+				t.Errorf("ipq help %s: %d columns: %s", name, n, line)
+			}
+		}
+	}
+}
+
+// "ipq COMMAND --help" and "ipq help COMMAND" are one text.
+func TestHelpIsOneText(t *testing.T) {
+	for _, name := range append(commands(t), "help") {
+		if flag, command := run(t, name, "--help").stdout, run(t, "help", name).stdout; flag != command {
+			t.Errorf("ipq help %s:\n%s\nipq %[1]s --help:\n%[3]s", name, command, flag)
+		}
+	}
+	if flag, command, alone := run(t, "--help").stdout, run(t, "help").stdout, run(t).stdout; flag != command || flag != alone {
+		t.Errorf("ipq --help:\n%s\nipq help:\n%s\nipq:\n%s", flag, command, alone)
 	}
 }
 

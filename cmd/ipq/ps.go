@@ -19,7 +19,7 @@ func newPsCommand() *cobra.Command {
 	socket := ipqueue.DefaultSocket
 	cmd := &cobra.Command{
 		Use:   "ps",
-		Short: "list every queue on this host: who owns it, what waits, what was lost",
+		Short: "list every queue: who owns it, what waits, what was lost",
 		Long: `Lists the queues that are bound in every network namespace that a process lives
 in, or that has a name in /run/netns. One line for each queue:
 
@@ -31,28 +31,30 @@ in, or that has a name in /run/netns. One line for each queue:
   PACKETS   how many packets have come since it was bound (the count wraps)
   WAITING   packets that have no verdict yet
   FULL      packets dropped because the queue was full
-  BUFFER    packets dropped because the process read too slowly and the buffer of
-            its socket was full
+  BUFFER    packets dropped because the process read too slowly and the buffer
+            of its socket was full
   NETNS     the network namespace; - for the one that ipq itself runs in
 
 Under the table is a line for each rule that sends packets to a queue that no
-program reads: the kernel drops them, or lets them pass unseen where the rule has
-bypass. The counter is the rule's own, since it was made or reset. Rules are those
-of nftables, which are those of iptables-nft too, and of iptables-legacy; a rule
-that no packet can come to is left out, and so is one that takes the number of the
-queue out of a map. Another line is for each process that packets wait for, and
-that has lost CAP_NET_ADMIN: the kernel refuses its verdicts.
+program reads: the kernel drops them, or lets them pass unseen where the rule
+has bypass. The counter is the rule's own, since it was made or reset. Rules
+are those of nftables, which are those of iptables-nft too, and of
+iptables-legacy; a rule that no packet can reach is left out, and so is one
+that takes the number of the queue out of a map. Another line is for each
+process that packets wait for, and that has lost CAP_NET_ADMIN: the kernel
+refuses its verdicts.
 
-With -o json each queue, each such rule (it has "unread_queues") and each family
-of the ip_queue service (it has "service") is an object on a line of its own.
+With -o json each queue, each such rule (it has "unread_queues") and each
+family of the ip_queue service (it has "service") is an object on a line of its
+own.
 
-Only root sees all queues, and the rules of all network namespaces. Packets that
-a process dropped by its verdict are not counted here: they are not lost.`,
+Only root sees all queues, and the rules of all network namespaces. Packets
+that a process dropped by its verdict are not counted here: they are not lost.`,
 		Example: `# Who owns queue 0? What was lost?
 ipq ps
 # The same for programs
 ipq ps -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runtime.GOOS != "linux" {
 				return unableError(errors.New("packet queues exist on Linux only"))
@@ -76,7 +78,7 @@ ipq ps -o json`,
 		},
 	}
 	addFormatFlag(cmd, &out)
-	cmd.Flags().StringVar(&socket, "socket", socket, "the socket of the ip_queue service")
+	cmd.Flags().StringVar(&socket, "socket", socket, "`PATH` of the socket of the ip_queue service")
 	return cmd
 }
 

@@ -6,24 +6,25 @@ func newTryCommand() *cobra.Command {
 	var out format
 	cmd := &cobra.Command{
 		Use:   "try [flags] [-- COMMAND [ARGUMENT...]]",
-		Short: "see packets get verdicts from the kernel's own queue, with no risk",
-		Long: `Makes a private network, which nobody else sees and which is gone at the end:
+		Short: "see packets get verdicts from the kernel's own queue, at no risk",
+		Long: `Makes a private network, which nothing else sees and which is gone at the end:
 
   this side   10.7.0.1 and fd07::1
   a host      10.7.0.2 and fd07::2, which answers ping, HTTP on port 80, and DNS
               on port 53 (over UDP): every name is its own, but for those that
               end in "invalid", which do not exist, and those of addresses
 
-sends real packets to the host, over IPv4 and IPv6, has a rule queue them in the
-kernel, decides each, and prints each as a line with its verdict: most go on, some
-are dropped on purpose and do not arrive, some go on changed. It ends by itself
-within seconds. No privilege is needed.
+sends real packets to the host, over IPv4 and IPv6, has a rule queue them in
+the kernel, decides each, and prints each as a line with its verdict: most go
+on, some are dropped on purpose and do not arrive, some go on changed. It ends
+by itself within seconds. No privilege is needed.
 
 With a COMMAND, that command runs in the private network instead, every packet
-between the two sides goes on, and the exit status is the command's. Standard output
-is the command's alone: the packets go to standard error, with -o json too. Programs
-ask the host for names, as /etc/resolv.conf and /etc/nsswitch.conf of the sandbox
-have it; the machine's own files are not touched.
+between the two sides goes on, and the exit status is the command's. Standard
+output is the command's alone: the packets go to standard error, with -o json
+too. Programs ask the host for names, as /etc/resolv.conf and
+/etc/nsswitch.conf of the sandbox have it; the machine's own files are not
+touched.
 
 The last line counts the packets: those lost came while the queue was full.`,
 		Example: `# See it work

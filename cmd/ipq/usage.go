@@ -38,6 +38,14 @@ func flagError(_ *cobra.Command, err error) error {
 	return fmt.Errorf("%s %s: want %s", name, printable(invalid.GetValue()), want)
 }
 
+// noArguments refuses an argument to a command that takes flags alone. Cobra would call it an unknown command.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) != 0 {
+		return fmt.Errorf("%s takes no argument: %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // hint is what to do about a command line that cobra refuses.
 func hint(cmd *cobra.Command, args []string) string {
 	if !cmd.HasParent() && len(args) != 0 {

@@ -14,7 +14,7 @@ func newVersionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "print which version this is",
 		Example: "ipq version\nipq version -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := readVersion()
 			if out == formatJSON {

@@ -34,34 +34,37 @@ func newWatchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [flags] [FILTER]",
 		Short: "show packets as they pass, one line each",
-		Long: `Installs rules of its own that queue the packets the filter asks for, accepts each at
-once, and shows it. Each packet is shown once, whichever way it goes: where it
-arrives, or where this host sends it. The filter is tcpdump's language:
+		Long: `Installs rules of its own that queue the packets the filter asks for, accepts
+each at once, and shows it. Each packet is shown once, whichever way it goes:
+where it arrives, or where this host sends it. The filter is tcpdump's
+language:
 
-  ip ip6 tcp udp icmp icmp6, [src|dst] host A, [src|dst] net P, [src|dst] port N,
-  [src|dst] portrange A-B, and, or, not, ( )
+  ip ip6 tcp udp icmp icmp6, [src|dst] host A, [src|dst] net P,
+  [src|dst] port N, [src|dst] portrange A-B, and, or, not, ( )
 
 Watching does no harm. Packets that come faster than they can be looked at pass
-unseen, and are counted as lost. Ctrl-Z stops ipq, and fg or bg has it go on: the
-packets that pass meanwhile are not queued, only counted, and shown as lost. Of
-SIGSTOP, a debugger or a frozen control group ipq learns nothing: 256 packets then
-wait until it goes on, and the rest passes.
+unseen, and are counted as lost. Ctrl-Z stops ipq, and fg or bg has it go on:
+the packets that pass meanwhile are not queued, only counted, and shown as
+lost. SIGSTOP, a debugger and a frozen control group stop ipq unnoticed: 256
+packets then wait until it goes on, and the rest passes.
 
-The rules are gone when ipq ends, also by SIGKILL; but the kernel drops every packet
-that waits in any queue of the network namespace when a program's chains go, so end
-it by Ctrl-C, SIGTERM or SIGHUP: then the rules go first, and the chains when all
-queues are empty, or after a second. What is printed then and not read within two
-seconds is given up. A second Ctrl-C, more than a second later, ends ipq at once.
+The rules are gone when ipq ends, also by SIGKILL; but the kernel drops every
+packet that waits in any queue of the network namespace when a program's chains
+go, so end it by Ctrl-C, SIGTERM or SIGHUP: then the rules go first, and the
+chains when all queues are empty, or after a second. Output that is not read
+within two seconds is then given up. A second Ctrl-C, more than a second later,
+ends ipq at once.
 
-It starts itself again with CAP_NET_ADMIN alone, before it looks at anything.
+Before it looks at anything, ipq executes itself again with no capability but
+CAP_NET_ADMIN.
 
-With --queue or --queues, ipq watches queues that your own rules feed, and installs
-none. What overflows there is dropped by the kernel, and counted as lost. While ipq
-did not run, all packets of your rules would wait and then be dropped: so Ctrl-Z
-does nothing here, and SIGSTOP does that.
+With --queue or --queues, ipq watches queues that your own rules feed, and
+installs none. What overflows there is dropped by the kernel, and counted as
+lost. If ipq were stopped, all packets of your rules would wait and then be
+dropped, so Ctrl-Z does nothing here; SIGSTOP has that effect.
 
-With -o json addresses and ports are always numbers, and -x adds the packet as the
-member "hex".
+With -o json addresses and ports are always numbers, and -x adds the packet as
+the member "hex".
 
 The last line counts the packets shown, and those that were lost: dropped, or
 passed unseen. Where the kernel does not tell how many, it says "unknown lost".`,
