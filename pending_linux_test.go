@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,10 +169,10 @@ func TestEditInTunnelArrives(t *testing.T) {
 			defer receiver.Close()
 			q := open(t, ipq.Config{Queue: 900, Require: ipq.FlagGSO})
 			var h packet.Headers
-			inside := 0
-			stop := serve(t, q, func(p *ipq.Packet) ipq.Verdict {
+			var inside atomic.Int32
+			serve(t, q, func(p *ipq.Packet) ipq.Verdict {
 				if within, err := packet.PendingChecksum(p.Payload); p.ChecksumPending() && within > 0 && err == nil {
-					inside++
+					inside.Add(1)
 				}
 				h.Parse(p.Payload)
 				if h.SetTOS(0x28) != nil || p.SetPayload(p.Payload) != nil {
@@ -205,8 +206,7 @@ func TestEditInTunnelArrives(t *testing.T) {
 					t.Fatalf("nothing arrives; %+v", q.Stats())
 				}
 			}
-			stop()
-			if inside == 0 {
+			if inside.Load() == 0 {
 				t.Error("the kernel has left no checksum inside of the tunnel to the hardware: nothing was tried")
 			}
 		})
