@@ -10,7 +10,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -274,6 +276,37 @@ func TestSupervisorAside(t *testing.T) {
 		}
 	}
 	s.stdin.Close()
+	s.wait()
+	s.gone()
+}
+
+// Signals to the supervisor's threads, which the Go runtime sends itself, do not change what a call returns.
+func TestSupervisorInterrupted(t *testing.T) {
+	s := start(t, client(t, runtime.GOARCH), "churn", "1000").supervised()
+	stop := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", s.pid))
+			for _, dir := range threads {
+				tid, _ := strconv.Atoi(filepath.Base(dir))
+				for range 20 {
+					unix.Tgkill(s.pid, tid, unix.SIGURG)
+				}
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	got := s.output()
+	close(stop)
+	sending.Wait()
+	if got != "done\n" {
+		t.Errorf("output %q, want done", got)
+	}
 	s.wait()
 	s.gone()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -153,10 +154,23 @@ func (l listener) answer(id uint64, errno unix.Errno) {
 
 // inject gives the thread a duplicate of fd and ends the call with its number.
 // The kernel chooses that, within the thread's own limit of open files.
+//
+// The thread itself takes the descriptor when it runs next, and this waits for
+// that. A signal that ends the wait takes the descriptor back but not the answer:
+// the call then returns 0, which is no socket. So signals wait, among them those
+// by which the Go runtime interrupts threads.
 func (l listener) inject(id uint64, fd int, closeOnExec bool) unix.Errno {
 	i := injection{id: id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, fd: uint32(fd)}
 	if closeOnExec {
 		i.newfdFlags = unix.O_CLOEXEC
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for n := range all.Val {
+		all.Val[n] = ^all.Val[n]
+	}
+	unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before) // fails for bad arguments only
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
 	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&i))
 }

@@ -75,3 +75,16 @@ func hammer(args []string) {
 	threads.Wait()
 	syscall.Close(shared)
 }
+
+// churn opens, binds and closes args[0] sockets, one after the other.
+func churn(args []string) {
+	for range number(args[0]) {
+		fd := netlink(3)
+		if err := bind(fd, 5); err != nil {
+			say("bind of descriptor", fd, name(err))
+			return
+		}
+		syscall.Close(fd)
+	}
+	say("done")
+}

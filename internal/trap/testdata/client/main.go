@@ -52,6 +52,7 @@ var scenarios = map[string]func(args []string){
 	"few":       few,
 	"hostile":   hostile,
 	"hammer":    hammer,
+	"churn":     churn,
 }
 
 func main() {
