@@ -40,7 +40,9 @@ func scarce(err error) unix.Errno {
 	return 0
 }
 
-// lacking is the outcome of a call for which a file in /proc could not be opened.
+// lacking is the outcome of a call for which a descriptor was missing, of ours or
+// of the queue handler. Other calls give theirs back, and so does the handler when
+// it has seen that the program has closed a socket.
 func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err, temporary: true} }
 
 // scarceTime is how long a call waits for what others give back.
