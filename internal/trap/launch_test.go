@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -464,6 +465,32 @@ func TestScarce(t *testing.T) {
 			t.Errorf("standard error %q, want one line about open files", got)
 		}
 	})
+}
+
+// TestSignalledSupervisor has signals arrive while the supervisor hands over
+// descriptors, as those of the Go runtime do on a busy machine.
+func TestSignalledSupervisor(t *testing.T) {
+	s := start(t, client(t, "amd64"), "repeat", "3000").supervised()
+	s.stdin.Close()
+	ended := make(chan struct{})
+	var signals sync.WaitGroup
+	signals.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				unix.Kill(s.pid, unix.SIGURG)
+			}
+		}
+	})
+	if got := s.output(); got != "repeated\n" {
+		t.Errorf("output %q, want repeated", got)
+	}
+	close(ended)
+	signals.Wait()
+	s.wait()
+	s.gone()
 }
 
 // TestFaults has things go wrong, each of which must be told.

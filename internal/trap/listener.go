@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -153,10 +154,25 @@ func (l listener) answer(id uint64, errno unix.Errno) {
 
 // inject gives the thread a duplicate of fd and ends the call with its number.
 // The kernel chooses that, within the thread's own limit of open files.
+//
+// When a signal interrupts the request, the kernel takes the descriptor back and
+// ends the call all the same, with 0: the program would go on with its standard
+// input for a socket. The Go runtime sends signals to its threads at any time, so
+// none may reach this one meanwhile.
 func (l listener) inject(id uint64, fd int, closeOnExec bool) unix.Errno {
 	i := injection{id: id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, fd: uint32(fd)}
 	if closeOnExec {
 		i.newfdFlags = unix.O_CLOEXEC
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		return err.(unix.Errno)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
 	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&i))
 }

@@ -52,6 +52,7 @@ var scenarios = map[string]func(args []string){
 	"few":       few,
 	"hostile":   hostile,
 	"hammer":    hammer,
+	"repeat":    repeat,
 }
 
 func main() {
@@ -406,6 +407,20 @@ func again(args []string) {
 	for {
 		syscall.Read(fd, make([]byte, 100))
 	}
+}
+
+// repeat opens and closes a socket, so many times, and says so when its number is
+// that of standard input, output or error.
+func repeat(args []string) {
+	for range number(args[0]) {
+		fd := netlink(3)
+		if fd <= 2 {
+			say("socket:", fd)
+			return
+		}
+		syscall.Close(fd)
+	}
+	say("repeated")
 }
 
 // few opens sockets until there are no more, and uses those that it got, or with
