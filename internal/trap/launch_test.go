@@ -499,6 +499,32 @@ func TestScarce(t *testing.T) {
 	})
 }
 
+// TestSignalledSupervisor has signals arrive while the supervisor hands over
+// descriptors, as those of the Go runtime do on a busy machine.
+func TestSignalledSupervisor(t *testing.T) {
+	s := start(t, client(t, "amd64"), "repeat", "3000").supervised()
+	s.stdin.Close()
+	ended := make(chan struct{})
+	var signals sync.WaitGroup
+	signals.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				unix.Kill(s.pid, unix.SIGURG)
+			}
+		}
+	})
+	if got := s.output(); got != "repeated\n" {
+		t.Errorf("output %q, want repeated", got)
+	}
+	close(ended)
+	signals.Wait()
+	s.wait()
+	s.gone()
+}
+
 // TestFaults has things go wrong, each of which must be told.
 func TestFaults(t *testing.T) {
 	c := client(t, "amd64")

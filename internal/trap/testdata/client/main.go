@@ -52,7 +52,11 @@ var scenarios = map[string]func(args []string){
 	"few":       few,
 	"hostile":   hostile,
 	"hammer":    hammer,
+<<<<<<< HEAD
 	"churn":     churn,
+=======
+	"repeat":    repeat,
+>>>>>>> decfd9289d75252d52bafd859415fd73a2bbfd73
 }
 
 func main() {
@@ -407,6 +411,20 @@ func again(args []string) {
 	for {
 		syscall.Read(fd, make([]byte, 100))
 	}
+}
+
+// repeat opens and closes a socket, so many times, and says so when its number is
+// that of standard input, output or error.
+func repeat(args []string) {
+	for range number(args[0]) {
+		fd := netlink(3)
+		if fd <= 2 {
+			say("socket:", fd)
+			return
+		}
+		syscall.Close(fd)
+	}
+	say("repeated")
 }
 
 // few opens sockets until there are no more, and uses those that it got, or with
