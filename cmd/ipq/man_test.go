@@ -38,6 +38,13 @@ func TestMan(t *testing.T) {
 		if name != "" {
 			args = []string{name, "--help"}
 		}
+		if _, status, ok := strings.Cut(run(t, args...).stdout, "Exit status:\n"); ok {
+			for _, line := range strings.Split(strings.TrimSpace(status), "\n") {
+				if line = strings.TrimSpace(line); !strings.Contains(plain, line) && !strings.HasPrefix(line, "More about") {
+					t.Errorf("%s: its exit status is not %q", page, line)
+				}
+			}
+		}
 		for _, word := range strings.Fields(run(t, args...).stdout) {
 			word = strings.TrimRight(word, ".,;:)")
 			if strings.HasPrefix(word, "--") && len(word) > 2 && word != "--help" && !strings.Contains(plain, word) {
