@@ -117,6 +117,11 @@ func option(f *pflag.Flag) string {
 	if value != "" {
 		fmt.Fprintf(&b, ` \fI%s\fR`, roff(value))
 	}
+	switch f.DefValue {
+	case "", "0", "false":
+	default:
+		usage += " (default " + f.DefValue + ")"
+	}
 	return b.String() + "\n" + roff(usage)
 }
 

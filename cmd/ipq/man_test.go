@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,6 +44,11 @@ func TestMan(t *testing.T) {
 				if line = strings.TrimSpace(line); !strings.Contains(plain, line) && !strings.HasPrefix(line, "More about") {
 					t.Errorf("%s: its exit status is not %q", page, line)
 				}
+			}
+		}
+		for _, value := range regexp.MustCompile(`\(default\s+"?([^")]*)"?\)`).FindAllStringSubmatch(run(t, args...).stdout, -1) {
+			if !strings.Contains(plain, "(default "+value[1]+")") {
+				t.Errorf("%s: no default %s", page, value[1])
 			}
 		}
 		for _, word := range strings.Fields(run(t, args...).stdout) {
