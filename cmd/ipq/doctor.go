@@ -29,9 +29,8 @@ place), every queue with what is wrong with it, and every rule that sends
 packets to a queue that no program reads: see "ipq ps --help". Of each process
 that owns a queue, and so looks at strangers' packets, it says what that may
 still do: its capabilities, and whether it has no_new_privs and a seccomp
-filter.
-
-The exit status is 0 only when ipq watch would work, else 2.`,
+filter.`,
+		Annotations: map[string]string{exitKey: "0 when ipq watch would work here, 2 when it would not; 1 when doctor itself\nfailed; 64 for bad usage."},
 		Example: `# Why does ipq watch not work?
 ipq doctor
 # For a program that sets up machines

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // The exit statuses.
@@ -22,6 +24,17 @@ const (
 const exitText = `0 when done, also after SIGINT, SIGTERM or SIGHUP, and when the reader of the
 output has gone; 1 when it failed; 2 when it cannot run here; 64 for bad
 usage.`
+
+// exitKey is the annotation of a command that has exit statuses of its own.
+const exitKey = "exit status"
+
+// exitStatuses is the text about those of a command.
+func exitStatuses(cmd *cobra.Command) string {
+	if own, ok := cmd.Annotations[exitKey]; ok {
+		return own
+	}
+	return exitText
+}
 
 // statusError is an error that sets the exit status. Without an error inside,
 // nothing is printed.

@@ -66,8 +66,10 @@ func help(cmd *cobra.Command, _ []string) {
 	if cmd.HasAvailableLocalFlags() {
 		fmt.Fprintf(w, "\nFlags:\n%s", cmd.LocalFlags().FlagUsagesWrapped(helpWidth))
 	}
+	if _, own := cmd.Annotations[exitKey]; own || !cmd.HasParent() {
+		fmt.Fprintf(w, "\nExit status:\n  %s\n", strings.ReplaceAll(exitStatuses(cmd), "\n", "\n  "))
+	}
 	if !cmd.HasParent() {
-		fmt.Fprintf(w, "\nExit status:\n  %s\n", strings.ReplaceAll(exitText, "\n", "\n  "))
 		fmt.Fprintf(w, "\nMore about one of them: ipq COMMAND --help\n")
 	}
 }

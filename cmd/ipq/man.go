@@ -91,12 +91,12 @@ func manPage(cmd *cobra.Command) string {
 		line(".SH EXAMPLES")
 		for _, e := range examples(cmd) {
 			if e.says != "" {
-				line(".PP\n%s", roff(e.says))
+				line(".PP\n%s\n.PP", roff(e.says))
 			}
-			line(".PP\n.RS 4\n.nf\n%s\n.fi\n.RE", roff(e.command))
+			line(".RS 4\n.nf\n%s\n.fi\n.RE", roff(e.command))
 		}
 	}
-	line(".SH EXIT STATUS\n%s", paragraphs(exitText))
+	line(".SH EXIT STATUS\n%s", paragraphs(exitStatuses(cmd)))
 	line(".SH SEE ALSO")
 	if cmd.HasParent() {
 		line(".BR ipq (1)")
@@ -116,6 +116,11 @@ func option(f *pflag.Flag) string {
 	fmt.Fprintf(&b, `\fB\-\-%s\fR`, roff(f.Name))
 	if value != "" {
 		fmt.Fprintf(&b, ` \fI%s\fR`, roff(value))
+	}
+	switch f.DefValue {
+	case "", "0", "false":
+	default:
+		usage += " (default " + f.DefValue + ")"
 	}
 	return b.String() + "\n" + roff(usage)
 }

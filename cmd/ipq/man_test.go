@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,6 +38,18 @@ func TestMan(t *testing.T) {
 		args := []string{"--help"}
 		if name != "" {
 			args = []string{name, "--help"}
+		}
+		if _, status, ok := strings.Cut(run(t, args...).stdout, "Exit status:\n"); ok {
+			for _, line := range strings.Split(strings.TrimSpace(status), "\n") {
+				if line = strings.TrimSpace(line); !strings.Contains(plain, line) && !strings.HasPrefix(line, "More about") {
+					t.Errorf("%s: its exit status is not %q", page, line)
+				}
+			}
+		}
+		for _, value := range regexp.MustCompile(`\(default\s+"?([^")]*)"?\)`).FindAllStringSubmatch(run(t, args...).stdout, -1) {
+			if !strings.Contains(plain, "(default "+value[1]+")") {
+				t.Errorf("%s: no default %s", page, value[1])
+			}
 		}
 		for _, word := range strings.Fields(run(t, args...).stdout) {
 			word = strings.TrimRight(word, ".,;:)")

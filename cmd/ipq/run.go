@@ -50,10 +50,9 @@ A program needs to be readable by this user, and with Yama
 work only as the first process, not as a child of it. Needs Linux 5.14.
 
 Where root starts it, the supervisor keeps only those capabilities that it
-needs to queue packets, to look into programs, and to end them.
-
-Exit status: the program's; 125 when it could not be started, 126 when it
-cannot be executed, 127 when there is none.`,
+needs to queue packets, to look into programs, and to end them.`,
+		Annotations: map[string]string{exitKey: `the program's; 125 when it could not be started, 126 when it cannot be
+executed, 127 when there is none; 64 for bad usage.`},
 		Example: `# An old binary, in place of modprobe ip_queue and the binary
 ipq run ./moblock -p /etc/peerguardian.dat
 # The same, with the service of another container

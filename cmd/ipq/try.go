@@ -19,14 +19,16 @@ the kernel, decides each, and prints each as a line with its verdict: most go
 on, some are dropped on purpose and do not arrive, some go on changed. It ends
 by itself within seconds. No privilege is needed.
 
-With a COMMAND, that command runs in the private network instead, every packet
-between the two sides goes on, and the exit status is the command's. Standard
-output is the command's alone: the packets go to standard error, with -o json
-too. Programs ask the host for names, as /etc/resolv.conf and
-/etc/nsswitch.conf of the sandbox have it; the machine's own files are not
-touched.
+With a COMMAND, that command runs in the private network instead, and every
+packet between the two sides goes on. Standard output is the command's alone:
+the packets go to standard error, with -o json too. Programs ask the host for
+names, as /etc/resolv.conf and /etc/nsswitch.conf of the sandbox have it; the
+machine's own files are not touched.
 
 The last line counts the packets: those lost came while the queue was full.`,
+		Annotations: map[string]string{exitKey: exitText + `
+With a COMMAND: the command's; 126 when it cannot be executed, 127 when
+there is none.`},
 		Example: `# See it work
 ipq try
 # Any program's packets
