@@ -73,8 +73,9 @@ func (s *supervisor) foreign(n *notification) bool {
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
 	o := s.decide(id, t, c)
-	for deadline := time.Now().Add(scarceTime); o.temporary && time.Now().Before(deadline); o = s.decide(id, t, c) {
-		time.Sleep(time.Millisecond) // other calls give theirs back
+	for pause := time.Millisecond; o.lack != nil && pause < scarceTime; pause *= 2 {
+		time.Sleep(pause)
+		o = s.decide(id, t, c)
 	}
 	if o.lack != nil {
 		s.once("lack of "+o.errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
@@ -172,7 +173,7 @@ func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outc
 	switch {
 	case err == nil:
 	case scarce(err) != 0:
-		return outcome{errno: scarce(err), lack: err}
+		return lacking(err)
 	default:
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
 		return failed(unix.EPROTONOSUPPORT)
@@ -193,7 +194,7 @@ func (s *supervisor) inject(id uint64, fd, protocol int, kind int32, owner uint3
 	// The kernel gives out the lowest number that is free. The last ones are for
 	// calls about the sockets that there are.
 	if fd >= s.maxFD {
-		return outcome{errno: unix.ENFILE, lack: unix.EMFILE}, func() {}
+		return lacking(unix.EMFILE), func() {}
 	}
 	// The flag belongs to the open file, so it arrives with it.
 	if err := unix.SetNonblock(fd, kind&unix.SOCK_NONBLOCK != 0); err != nil {
