@@ -76,34 +76,26 @@ func ownerCheck(t *testing.T, pid int) string {
 	return ""
 }
 
-// processCalled returns the process id of the only process of a name in this network namespace.
+// processCalled waits for a process of a name in this network namespace, and returns its process id. There must be no other.
 func processCalled(t *testing.T, name string) (pid int) {
 	t.Helper()
 	here, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []int
-	for _, dir := range dirs {
-		comm, _ := os.ReadFile(dir + "/comm") // of those that have ended meanwhile there is none
-		ns, _ := os.Readlink(dir + "/ns/net")
-		if string(comm) != name+"\n" || ns != here {
-			continue
+	until(t, "one process is called "+name, func() bool {
+		dirs, _ := filepath.Glob("/proc/[0-9]*")
+		found := 0
+		for _, dir := range dirs {
+			comm, _ := os.ReadFile(dir + "/comm") // of those that have ended meanwhile there is none
+			if ns, _ := os.Readlink(dir + "/ns/net"); string(comm) == name+"\n" && ns == here {
+				pid, _ = strconv.Atoi(filepath.Base(dir))
+				found++
+			}
 		}
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, pid)
-	}
-	if len(found) != 1 {
-		t.Fatalf("processes called %q: %v", name, found)
-	}
-	return found[0]
+		return found == 1
+	})
+	return pid
 }
 
 // A program that gives up root is served all the same: its supervisor may still look into it.

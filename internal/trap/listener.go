@@ -155,17 +155,10 @@ func (l listener) answer(id uint64, errno unix.Errno) {
 // inject gives the thread a duplicate of fd and ends the call with its number.
 // The kernel chooses that, within the thread's own limit of open files.
 //
-<<<<<<< HEAD
-// The thread itself takes the descriptor when it runs next, and this waits for
-// that. A signal that ends the wait takes the descriptor back but not the answer:
-// the call then returns 0, which is no socket. So signals wait, among them those
-// by which the Go runtime interrupts threads.
-=======
 // When a signal interrupts the request, the kernel takes the descriptor back and
 // ends the call all the same, with 0: the program would go on with its standard
 // input for a socket. The Go runtime sends signals to its threads at any time, so
 // none may reach this one meanwhile.
->>>>>>> decfd9289d75252d52bafd859415fd73a2bbfd73
 func (l listener) inject(id uint64, fd int, closeOnExec bool) unix.Errno {
 	i := injection{id: id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, fd: uint32(fd)}
 	if closeOnExec {
@@ -174,19 +167,12 @@ func (l listener) inject(id uint64, fd int, closeOnExec bool) unix.Errno {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var all, before unix.Sigset_t
-<<<<<<< HEAD
-	for n := range all.Val {
-		all.Val[n] = ^all.Val[n]
-	}
-	unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before) // fails for bad arguments only
-=======
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
 	}
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
 		return err.(unix.Errno)
 	}
->>>>>>> decfd9289d75252d52bafd859415fd73a2bbfd73
 	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
 	return l.ioctl(unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&i))
 }

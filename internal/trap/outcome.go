@@ -17,8 +17,7 @@ type outcome struct {
 	ended  bool // the call has been answered, with a descriptor
 	errno  unix.Errno
 
-	lack      error // what the supervisor had too little of, when that is why it fails
-	temporary bool  // and that may soon be otherwise
+	lack error // what the supervisor had too little of, when that is why it fails
 }
 
 var native = outcome{native: true}
@@ -40,12 +39,12 @@ func scarce(err error) unix.Errno {
 	return 0
 }
 
-// lacking is the outcome of a call for which a descriptor was missing, of ours or
-// of the queue handler. Other calls give theirs back, and so does the handler when
-// it has seen that the program has closed a socket.
-func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err, temporary: true} }
+// lacking is the outcome of a call for which the supervisor, or the queue handler, has
+// no descriptors or no memory left.
+func lacking(err error) outcome { return outcome{errno: scarce(err), lack: err} }
 
-// scarceTime is how long a call waits for what others give back.
+// scarceTime is how long a call waits at least for what others give back: other calls,
+// and the queue handler, which learns a little later that the program has closed a socket.
 const scarceTime = time.Second
 
 // reserve is how many descriptors the supervisor keeps for calls about sockets

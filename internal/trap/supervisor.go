@@ -73,8 +73,9 @@ func (s *supervisor) foreign(n *notification) bool {
 // handle gives one call its answer.
 func (s *supervisor) handle(id uint64, t thread, c call) {
 	o := s.decide(id, t, c)
-	for deadline := time.Now().Add(scarceTime); o.temporary && time.Now().Before(deadline); o = s.decide(id, t, c) {
-		time.Sleep(time.Millisecond)
+	for pause := time.Millisecond; o.lack != nil && pause < scarceTime; pause *= 2 {
+		time.Sleep(pause)
+		o = s.decide(id, t, c)
 	}
 	if o.lack != nil {
 		s.once("lack of "+o.errno.Error(), fmt.Sprintf("a call of the program fails with %q: %v; a queue handler has at most 1,024 "+
@@ -172,7 +173,7 @@ func (s *supervisor) connect(id uint64, who identity, protocol int, c call) outc
 	switch {
 	case err == nil:
 	case scarce(err) != 0:
-		return lacking(err) // what the program has just closed may still be open here
+		return lacking(err)
 	default:
 		s.once("connect: "+err.Error(), fmt.Sprintf("no ip_queue socket for process %d: %v", who.pid, err))
 		return failed(unix.EPROTONOSUPPORT)

@@ -52,11 +52,7 @@ var scenarios = map[string]func(args []string){
 	"few":       few,
 	"hostile":   hostile,
 	"hammer":    hammer,
-<<<<<<< HEAD
-	"churn":     churn,
-=======
 	"repeat":    repeat,
->>>>>>> decfd9289d75252d52bafd859415fd73a2bbfd73
 }
 
 func main() {
