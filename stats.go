@@ -39,6 +39,7 @@ type KernelStats struct {
 	Waiting      uint32 // packets in the queue that have no verdict
 	QueueDropped uint32 // packets dropped because the queue was full (Config.MaxLen)
 	UserDropped  uint32 // packets dropped because the socket's buffer was full (Config.RecvBuffer)
+	LastID       uint32 // id of the packet that was queued last, as ID.Uint32 gives it; 0 before the first
 }
 
 // tally is what the receive loop counts.
@@ -63,7 +64,7 @@ func (q *Queue) Stats() Stats {
 		SocketDrops: q.conn.Drops(),
 	}
 	if row, ok := q.tableRow(); ok {
-		s.Kernel = &KernelStats{row.Waiting, row.QueueDropped, row.UserDropped}
+		s.Kernel = &KernelStats{row.Waiting, row.QueueDropped, row.UserDropped, row.IDSequence}
 	}
 	return s
 }

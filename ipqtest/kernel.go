@@ -158,7 +158,7 @@ func (k *Kernel) Stats(queue uint16) ipq.KernelStats {
 	if q == nil {
 		return ipq.KernelStats{}
 	}
-	return ipq.KernelStats{Waiting: uint32(len(q.waiting)), QueueDropped: q.queueDropped, UserDropped: q.userDropped}
+	return ipq.KernelStats{Waiting: uint32(len(q.waiting)), QueueDropped: q.queueDropped, UserDropped: q.userDropped, LastID: q.lastID}
 }
 
 // Entry is an injected packet.

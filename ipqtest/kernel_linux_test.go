@@ -187,7 +187,7 @@ func TestFates(t *testing.T) {
 	check(ipqtest.Packet{Overrun: true}, ipqtest.BufferFull, ipq.Drop, 42)
 	check(ipqtest.Packet{}, 0, 0, 43) // waits
 	check(ipqtest.Packet{}, ipqtest.QueueFull, ipq.Drop, 0)
-	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1, QueueDropped: 1, UserDropped: 1}) {
+	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1, QueueDropped: 1, UserDropped: 1, LastID: 43}) {
 		t.Errorf("stats %+v", s)
 	}
 	k.Flush()
@@ -202,7 +202,7 @@ func TestFates(t *testing.T) {
 	check(ipqtest.Packet{Overrun: true}, ipqtest.BufferFull, ipq.Accept, 42)
 	check(ipqtest.Packet{}, 0, 0, 43)
 	check(ipqtest.Packet{}, ipqtest.QueueFull, ipq.Accept, 0)
-	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1}) {
+	if s := k.Stats(0); s != (ipq.KernelStats{Waiting: 1, LastID: 43}) {
 		t.Errorf("stats with fail-open %+v", s)
 	}
 }

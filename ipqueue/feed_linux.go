@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,9 @@ type feed struct {
 	message wire.IPQPacket // of the packet that is being sent
 	passes  atomic.Uint64  // odd from the first offer of a batch until all is sent; run waits for no program then
 	fences  fences
+
+	caughtUp uint32 // id of a packet: what programs had sent before it, and all before it, were queued has been served
+	unasked  int    // batches for which the kernel is not asked how many packets wait
 }
 
 // fences are points in the stream of packets that somebody waits for.
@@ -129,6 +131,38 @@ func (f *feed) settle() {
 	}
 }
 
+// How many packets in a batch tell that more are queued behind it, how many of these make it worth having asked the kernel,
+// which reads a file, and for how many batches it is not asked again when there were fewer.
+const (
+	burst      = 24
+	worthwhile = 256
+	askAfter   = 16
+)
+
+// catchUp returns when everything has been served that programs had sent before the packets of the batch were queued. Of
+// the packets that wait behind the batch this is then true as well, so of a burst the programs are waited for once.
+func (f *feed) catchUp() {
+	last := f.batch.Packet(f.batch.Len() - 1).ID.Uint32()
+	if int32(last-f.caughtUp) <= 0 {
+		return
+	}
+	f.caughtUp = last
+	switch {
+	case f.batch.Len() < burst:
+	case f.unasked > 0:
+		f.unasked--
+	default:
+		if k := f.queue.Stats().Kernel; k != nil && int32(k.LastID-last) > 0 {
+			f.caughtUp = k.LastID
+		}
+		if f.caughtUp-last < worthwhile {
+			f.unasked = askAfter
+		}
+	}
+	f.handler.ipv4.catchUp()
+	f.handler.ipv6.catchUp()
+}
+
 // pass offers a batch to the families, sends it to their peers, and drops what
 // nobody took.
 func (f *feed) pass() {
@@ -136,11 +170,7 @@ func (f *feed) pass() {
 	for p := range f.batch.All() {
 		f.offers = append(f.offers, offer{packet: p, family: f.handler.family(p.Family)})
 	}
-	for _, family := range []*family{f.handler.ipv4, f.handler.ipv6} {
-		if slices.ContainsFunc(f.offers, func(o offer) bool { return o.family == family }) {
-			family.catchUp()
-		}
-	}
+	f.catchUp()
 	f.passes.Add(1)
 	defer f.passes.Add(1)
 	for i := range f.offers {

@@ -77,6 +77,31 @@ func TestOrderOfModes(t *testing.T) {
 	}
 }
 
+// The same behind a burst, in which the programs are waited for once.
+func TestOrderOfModesBehindBursts(t *testing.T) {
+	h := open(t, ipqueue.Config{})
+	feed(t, 0, rules.IPv4)
+	n := newTestNet(t, ipqueue.IPv4)
+	p := connect(t, h, ipqueue.IPv4, wire.IPQ64, 700)
+	p.setMode(wire.IPQCopyMeta, 0)
+	const burst = 100
+	for round := range 100 {
+		mode := uint8(wire.IPQCopyMeta + round%2)
+		for range burst {
+			n.send(t, "7001", 10)
+		}
+		p.send(p.message(wire.IPQTypeMode, wire.IPQFlagRequest, p.layout.AppendMode(nil, wire.IPQMode{Value: mode})))
+		n.send(t, "7001", 10)
+		for i := range burst + 1 {
+			m, payload := p.wantPacket()
+			if i == burst && (len(payload) > 0) != (mode == wire.IPQCopyPacket) {
+				t.Fatalf("round %d: the packet after mode %d has %d bytes", round, mode, len(payload))
+			}
+			p.verdict(m.ID, wire.IPQVerdictDrop, nil)
+		}
+	}
+}
+
 // A place in the queue is free as soon as the verdict has been sent.
 func TestOrderOfVerdictAndPacket(t *testing.T) {
 	h := open(t, ipqueue.Config{MaxLen: 1})
