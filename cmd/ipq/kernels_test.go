@@ -161,3 +161,25 @@ func TestProcessNames(t *testing.T) {
 		}
 	}
 }
+
+// A kernel thread is told by its flags, whatever its name.
+func TestIsKernelThread(t *testing.T) {
+	for stat, want := range map[string]bool{
+		"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0":      true,
+		"9 (a) b (c) S 2 0 0 0 -1 69238880 0 0 0":      true,
+		"9 (a 0 0 0 0 2129984) S 1 9 9 0 -1 4194560 0": false,
+		"9 (cut) S 1 9": false,
+		"":              false,
+	} {
+		proc := t.TempDir()
+		if err := os.Mkdir(filepath.Join(proc, "9"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(proc, "9/stat"), []byte(stat), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := isKernelThread(proc, "9"); got != want {
+			t.Errorf("%q: %v, want %v", stat, got, want)
+		}
+	}
+}

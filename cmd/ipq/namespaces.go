@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func namespaces(proc, named string) (list []namespace, closed []string) {
 	for _, pid := range numbers(proc) {
 		inode, err := netnsInode(filepath.Join(proc, pid, "ns/net"))
 		if err != nil {
-			if errors.Is(err, fs.ErrPermission) {
+			if errors.Is(err, fs.ErrPermission) && !isKernelThread(proc, pid) {
 				closed = append(closed, pid)
 			}
 			continue
@@ -113,6 +114,20 @@ func (ns namespace) table(proc string, fn func(task string, queues []wire.QueueI
 		return read(ns.task)
 	}
 	return nlsock.InNetns(ns.file, func() error { return read("thread-self") })
+}
+
+// isKernelThread reports whether a process is a thread of the kernel, which owns no queue.
+func isKernelThread(proc, pid string) bool {
+	stat, _ := os.ReadFile(filepath.Join(proc, pid, "stat"))
+	// The fields are counted from the state on: a name may have anything in it.
+	const flags, kthread = 6, 0x00200000 // PF_KTHREAD of include/linux/sched.h
+	rest := stat[bytes.LastIndexByte(stat, ')')+1:]
+	fields := strings.Fields(string(rest))
+	if len(fields) <= flags {
+		return false
+	}
+	value, err := strconv.ParseUint(fields[flags], 10, 64)
+	return err == nil && value&kthread != 0
 }
 
 // netnsInode reads a link like "net:[4026531833]".
