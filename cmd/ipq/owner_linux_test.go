@@ -21,6 +21,13 @@ import (
 // unableEnv makes the test binary open a queue, and then be a program without CAP_NET_ADMIN that has it open.
 const unableEnv = "IPQ_TEST_UNABLE"
 
+func init() {
+	if queue := os.Getenv(unableEnv); queue != "" {
+		fmt.Println(ownUnable(queue))
+		os.Exit(1)
+	}
+}
+
 func ownUnable(queue string) error {
 	n, _ := strconv.Atoi(queue)
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER)
