@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"ipq/internal/nlsock"
 )
 
 // Drain empties the queue and closes it: it ends a running Serve or Recv (a handler that is at work is waited for),
@@ -54,8 +56,12 @@ func (q *Queue) drain(ctx context.Context) error {
 		}
 		row, known := q.tableRow()
 		switch {
-		case known && row.Waiting == 0, !known && b.n == 0:
+		case known && row.Waiting == 0:
 			return nil
+		case !known && b.n == 0:
+			if more, err := q.look(); !more {
+				return err
+			}
 		case b.n == 0 && q.inherited.open:
 			if err := q.settleInheritance(row.IDSequence); err != nil {
 				return q.opError("drain", err)
@@ -63,6 +69,26 @@ func (q *Queue) drain(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// look receives what is there without waiting, keeps it for the receive loop, and reports whether there was something. The
+// deadline of a wait may pass before the wait has begun, on a machine that is busy; it then ends without a look.
+func (q *Queue) look() (more bool, err error) {
+	q.readMu.Lock()
+	defer q.readMu.Unlock()
+	q.setDeadline(func(own *deadline) { own.reader = time.Now().Add(time.Hour) }) // none that could be over
+	ring := nlsock.NewRing(batchMin, q.slotSize)
+	n, err := q.conn.TryRecv(ring)
+	if errors.Is(err, nlsock.ENOBUFS) {
+		return true, nil // it comes up again
+	}
+	for i := 0; i < n && err == nil; i++ {
+		err = q.sift(ring, i)
+	}
+	if err != nil {
+		return false, q.opError("drain", err)
+	}
+	return n > 0, nil
 }
 
 // quiet is how long Drain waits for an arrival. Where the kernel does not say what waits, it is all there is to go by.

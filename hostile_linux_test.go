@@ -375,8 +375,16 @@ func TestPeerHangsUpHalfway(t *testing.T) {
 	if err := q.Serve(t.Context(), func(*ipq.Packet) ipq.Verdict { calls++; return ipq.Accept }); err == nil || errors.Is(err, os.ErrClosed) {
 		t.Errorf("Serve: %v, want that the other end is gone", err)
 	}
-	if v, isRange := p.verdict(); calls != 3 || v.ID != 3 || !isRange || v.Verdict != wire.NFAccept {
-		t.Errorf("%d calls, then the verdict %+v (range %v)", calls, v, isRange)
+	// One verdict for all three, unless the machine was slow and the first ones did not wait for it.
+	for last := uint32(0); last < 3; {
+		v, isRange := p.verdict()
+		if v.Verdict != wire.NFAccept || v.ID <= last || v.ID != last+1 && !isRange {
+			t.Fatalf("after packet %d the verdict %+v (range %v)", last, v, isRange)
+		}
+		last = v.ID
+	}
+	if calls != 3 {
+		t.Errorf("%d calls, want 3", calls)
 	}
 }
 

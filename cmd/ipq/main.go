@@ -30,9 +30,7 @@ func main() {
 	// signals its command, and then the command's group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(oneWish, stop) })
 	noticeBrokenPipe()
-	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)) // with the signals still caught: one more of the same wish may come
 }
 
 // oneWish is how long signals after the first one are the same wish to end.
